@@ -1,0 +1,256 @@
+/**
+ * One simulated CPU: interrupt flag, preemption count, pending interrupts, halt.
+ *
+ * Interrupts are taken only at poll points: when they are enabled, at the end of each operation, and in every wait.  So
+ * data that only this CPU touches needs no atomics, exactly as long as interrupts are off or no handler touches it.
+ *
+ * Invariants, at rest
+ *   C1  preemptCount == 0, hardirqCount == 0, interrupts enabled
+ *   C2  a handler returns with the counts it was entered with
+ *
+ * Linux: include/linux/preempt.h, irqflags.h.  Differs: hard interrupts do not nest.
+ */
+
+import { bug } from "../memory/bug.ts";
+import { CpuControl, cpuControl } from "../memory/control.ts";
+import type { Memory } from "../memory/memory.ts";
+import { Random } from "../memory/random.ts";
+import { shape } from "../memory/shape.ts";
+import type { TraceRing } from "../memory/trace.ts";
+import { TraceEvent } from "../memory/trace.ts";
+import type { Turn } from "../memory/turn.ts";
+import { CPU_STATE_WORDS, CpuState } from "./cpu-state.ts";
+import { VECTORS } from "./vectors.ts";
+
+const state = CpuState;
+const checks = shape.checks;
+/** The timer tick: CONFIG_HZ=250. */
+export const TICK_NS = 4_000_000;
+/** Operations between two looks at the clock. */
+const CLOCK_EVERY = 64;
+
+export type InterruptHandler = (cpu: Cpu) => void;
+
+export interface CpuParts {
+  readonly id: number;
+  /** CPUs of the machine, housekeeping ones excluded. */
+  readonly cpus: number;
+  readonly memory: Memory;
+  readonly turn: Turn;
+  readonly control: Int32Array;
+  readonly states: SharedArrayBuffer;
+  readonly trace: TraceRing;
+}
+
+export class Cpu {
+  readonly id: number;
+  readonly cpus: number;
+  readonly memory: Memory;
+  readonly turn: Turn;
+  readonly random: Random;
+  readonly trace: TraceRing;
+  private readonly control: Int32Array;
+  private readonly words: Int32Array;
+  private readonly doubles: Float64Array;
+  private readonly base: number;
+  private readonly pendingWord: number;
+  private readonly handlers: (InterruptHandler | null)[] = new Array(VECTORS).fill(null);
+
+  constructor(parts: CpuParts) {
+    this.id = parts.id;
+    this.cpus = parts.cpus;
+    this.memory = parts.memory;
+    this.turn = parts.turn;
+    this.trace = parts.trace;
+    this.control = parts.control;
+    this.words = new Int32Array(parts.states);
+    this.doubles = new Float64Array(parts.states);
+    this.base = parts.id * CPU_STATE_WORDS;
+    this.pendingWord = cpuControl(parts.id) + CpuControl.pending;
+    this.random = new Random(this.words, this.base + state.random);
+  }
+
+  /** Power-on state: interrupts enabled, nothing pending. */
+  reset(seed: number): void {
+    this.words.fill(0, this.base, this.base + CPU_STATE_WORDS);
+    this.words[this.base + state.irqsEnabled] = 1;
+    this.random.seed(seed, this.id);
+  }
+
+  /** Installs the handler of `vector`; every worker installs the same. */
+  onInterrupt(vector: number, handler: InterruptHandler): void {
+    if (this.handlers[vector]) bug(`cpu ${this.id}: vector ${vector} already has a handler`);
+    this.handlers[vector] = handler;
+  }
+
+  // ---- interrupt flag ----
+
+  get irqsEnabled(): boolean {
+    return this.words[this.base + state.irqsEnabled] !== 0;
+  }
+
+  /** Disables interrupts; returns the flag before, for `irqRestore`.  Linux: local_irq_save. */
+  irqSave(): number {
+    const at = this.base + state.irqsEnabled;
+    const before = this.words[at];
+    this.words[at] = 0;
+    return before;
+  }
+
+  /** Linux: local_irq_restore.  What came in meanwhile is taken here. */
+  irqRestore(before: number): void {
+    this.words[this.base + state.irqsEnabled] = before;
+    if (before !== 0 && this.control[this.pendingWord] !== 0) this.takeInterrupts();
+  }
+
+  irqDisable(): void {
+    this.words[this.base + state.irqsEnabled] = 0;
+  }
+
+  irqEnable(): void {
+    this.irqRestore(1);
+  }
+
+  // ---- preemption and context ----
+
+  get preemptCount(): number {
+    return this.words[this.base + state.preemptCount];
+  }
+
+  preemptDisable(): void {
+    this.words[this.base + state.preemptCount]++;
+  }
+
+  preemptEnable(): void {
+    const count = --this.words[this.base + state.preemptCount];
+    if (count < 0) bug(`cpu ${this.id}: preempt_enable without preempt_disable (count ${count})`);
+  }
+
+  get inInterrupt(): boolean {
+    return this.words[this.base + state.hardirqCount] !== 0;
+  }
+
+  /** Whether the running code may not sleep.  Linux: in_atomic() || irqs_disabled(). */
+  get inAtomic(): boolean {
+    const { words, base } = this;
+    return (
+      words[base + state.preemptCount] !== 0 ||
+      words[base + state.hardirqCount] !== 0 ||
+      words[base + state.irqsEnabled] === 0
+    );
+  }
+
+  /** A bug when called where sleeping is forbidden.  Linux: might_sleep(). */
+  mightSleep(where: string): void {
+    if (!this.inAtomic) return;
+    const irqs = this.irqsEnabled ? 0 : 1;
+    bug(
+      `BUG: sleeping function called from invalid context at ${where}: in_atomic(): ${this.preemptCount > 0 ? 1 : 0}, ` +
+        `irqs_disabled(): ${irqs}, in_interrupt(): ${this.inInterrupt ? 1 : 0}, cpu: ${this.id}, preempt_count: ${this.preemptCount}`,
+    );
+  }
+
+  /** The task that runs here: a pointer to its `task`, or 0 in the idle loop. */
+  get current(): number {
+    return this.words[this.base + state.current];
+  }
+  set current(task: number) {
+    this.words[this.base + state.current] = task;
+  }
+
+  // ---- interrupts ----
+
+  /** A poll point: takes pending interrupts if they are enabled.  One plain read when there is none. */
+  poll(): void {
+    if (this.control[this.pendingWord] !== 0 && this.words[this.base + state.irqsEnabled] !== 0) this.takeInterrupts();
+  }
+
+  /** Whether an interrupt waits for this CPU, taken or not. */
+  get interruptPending(): boolean {
+    return Atomics.load(this.control, this.pendingWord) !== 0;
+  }
+
+  /** Sends `vector` to `target`; its handler runs on the target's own thread. */
+  sendInterrupt(target: number, vector: number): void {
+    this.doubles[(this.base + state.ipisSent) >> 1]++;
+    this.trace.record(TraceEvent.IPI_SEND, target, vector);
+    this.turn.raise(target, vector);
+  }
+
+  /** Interrupts of `vector` taken here since boot. */
+  interruptsTaken(vector: number): number {
+    return this.doubles[(this.base + state.interrupts + 2 * vector) >> 1];
+  }
+
+  // ---- time ----
+
+  nowNs(): number {
+    return this.turn.nowNs();
+  }
+
+  /**
+   * The end of an operation: the CPU holds no lock.  Interrupts are taken, the timer ticks, and a used-up slice is given
+   * away.
+   */
+  endOperation(): void {
+    this.poll();
+    if ((++this.words[this.base + state.operations] & (CLOCK_EVERY - 1)) === 0) this.tickIfDue();
+    if (this.words[this.base + state.preemptCount] === 0) this.turn.yieldSlice();
+    else if (checks) this.reportHeldAtEnd();
+  }
+
+  /** Waits for an interrupt and takes it.  Linux: default_idle; the tick is stopped meanwhile. */
+  halt(timeoutNs = Infinity): void {
+    if (!this.irqsEnabled) bug(`cpu ${this.id}: halt with interrupts off`);
+    this.words[this.base + state.idle] = 1;
+    if (!this.interruptPending) this.turn.park(timeoutNs);
+    this.words[this.base + state.idle] = 0;
+    this.poll();
+  }
+
+  private tickIfDue(): void {
+    const at = (this.base + state.nextTickNs) >> 1;
+    const now = this.turn.nowNs();
+    if (now < this.doubles[at]) return;
+    this.doubles[at] = now + TICK_NS;
+    if (this.handlers[0] !== null) {
+      Atomics.or(this.control, this.pendingWord, 1);
+      this.poll();
+    }
+  }
+
+  private reportHeldAtEnd(): void {
+    bug(`cpu ${this.id}: operation ended with preempt_count ${this.preemptCount}`);
+  }
+
+  private takeInterrupts(): void {
+    const { words, base } = this;
+    for (;;) {
+      let pending = Atomics.exchange(this.control, this.pendingWord, 0);
+      if (pending === 0) break;
+      words[base + state.irqsEnabled] = 0;
+      words[base + state.hardirqCount]++;
+      while (pending !== 0) {
+        const vector = 31 - Math.clz32(pending & -pending);
+        pending &= pending - 1;
+        this.doubles[(base + state.interrupts + 2 * vector) >> 1]++;
+        this.runHandler(vector);
+      }
+      words[base + state.hardirqCount]--;
+      words[base + state.irqsEnabled] = 1;
+    }
+    this.turn.interruptsHandled();
+  }
+
+  private runHandler(vector: number): void {
+    const handler = this.handlers[vector];
+    if (handler === null || handler === undefined) bug(`cpu ${this.id}: interrupt ${vector} has no handler`);
+    const preemptBefore = this.preemptCount;
+    this.trace.record(TraceEvent.IRQ_ENTER, vector, 0);
+    handler(this);
+    this.trace.record(TraceEvent.IRQ_EXIT, vector, 0);
+    if (this.preemptCount !== preemptBefore) {
+      bug(`cpu ${this.id}: handler of vector ${vector} changed preempt_count ${preemptBefore} -> ${this.preemptCount}`);
+    }
+  }
+}

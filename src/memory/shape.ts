@@ -1,0 +1,57 @@
+/**
+ * The shape of a pool: every choice that decides which code a worker runs.
+ *
+ * A worker receives its shape as worker data before any kernel module is imported, so `const checks = shape.checks` at
+ * a module's top is a constant that V8 folds.  The main thread and unit tests have `DEFAULT_SHAPE`, with checks on.
+ * Structure layouts never depend on the shape: the main thread reads what workers of any shape wrote.
+ */
+
+import { workerData } from "node:worker_threads";
+
+export type Mode = "parallel" | "virtual" | "explore";
+export type LockKind = "tas" | "ticket" | "queued" | "pv" | "custom";
+/** Per-CPU page lists: 6.12 rules, 6.0 rules, or none. */
+export type PageLists = "6.12" | "6.0" | "off";
+
+export interface Shape {
+  readonly mode: Mode;
+  readonly lock: LockKind;
+  /** Module URL of the user's lock when `lock` is `custom`, else "". */
+  readonly lockModule: string;
+  readonly pageLists: PageLists;
+  /** Costly assertions: lock tags, list walks. */
+  readonly checks: boolean;
+  /** Hold times of locks, beside the waits that are always counted. */
+  readonly lockstat: boolean;
+  /** Trace rings record every operation, not only waits and interrupts. */
+  readonly trace: boolean;
+  /** Named defects switched on in the real code. */
+  readonly mutants: readonly string[];
+}
+
+export const DEFAULT_SHAPE: Shape = {
+  mode: "parallel",
+  lock: "pv",
+  lockModule: "",
+  pageLists: "6.12",
+  checks: true,
+  lockstat: false,
+  trace: false,
+  mutants: [],
+};
+
+/** What a worker is given as worker data. */
+export interface ShapeCarrier {
+  readonly smpsimShape: Shape;
+}
+
+const carrier = workerData as ShapeCarrier | null | undefined;
+
+export const shape: Shape = carrier?.smpsimShape ?? DEFAULT_SHAPE;
+
+/** Equal for shapes whose workers run the same code. */
+export function shapeKey(s: Shape): string {
+  return JSON.stringify([
+    s.mode, s.lock, s.lockModule, s.pageLists, s.checks, s.lockstat, s.trace, [...s.mutants].sort(),
+  ]);
+}

@@ -1,0 +1,103 @@
+/**
+ * Trace rings: the last events of each CPU, for hang reports and timelines.
+ *
+ * One ring a CPU in one shared buffer; its owner alone writes.  Waits, interrupts and phases are always recorded (they
+ * are rare); single operations only with `--trace`.
+ */
+
+import { align, float64, struct, word, wordsIn } from "./struct.ts";
+
+export const TraceEvent = {
+  LOCK_WAIT_BEGIN: 1, // a: lock class, b: lock address
+  LOCK_WAIT_END: 2,
+  LOCK_HELD_BEGIN: 3, // with lock statistics or tracing
+  LOCK_HELD_END: 4,
+  IPI_SEND: 5, // a: target CPU, b: vector
+  IRQ_ENTER: 6, // a: vector
+  IRQ_EXIT: 7,
+  PARK: 8,
+  RUN: 9,
+  PHASE_BEGIN: 10, // a: phase number
+  PHASE_END: 11,
+  OPERATION_BEGIN: 12, // a: operation code of the workload, b: argument
+  OPERATION_END: 13,
+  /** Free for kernel modules; a and b are theirs. */
+  MARK: 14,
+} as const;
+
+export const TRACE_EVENT_NAMES: readonly string[] = [
+  "?", "lock wait", "lock taken", "lock held", "lock released", "ipi send", "irq enter", "irq exit", "park", "run",
+  "phase begin", "phase end", "operation begin", "operation end", "mark",
+];
+
+const Event = struct("trace_event", {
+  timeNs: float64("owner-cpu"),
+  code: word("owner-cpu"),
+  a: word("owner-cpu"),
+  b: word("owner-cpu"),
+  end: align(8),
+});
+const EVENT_WORDS = 8;
+if (wordsIn(Event) !== EVENT_WORDS) throw new Error("trace event is not 8 words");
+const HEADER_WORDS = 16;
+
+export interface TraceRecord {
+  readonly timeNs: number;
+  readonly code: number;
+  readonly a: number;
+  readonly b: number;
+}
+
+/** Words of the trace buffer for `cpus` rings of `events` (a power of two) events each. */
+export const traceWords = (cpus: number, events: number): number => cpus * (HEADER_WORDS + events * EVENT_WORDS);
+
+export class TraceRing {
+  private readonly words: Int32Array;
+  private readonly doubles: Float64Array;
+  private readonly base: number;
+  private readonly mask: number;
+  private readonly now: () => number;
+
+  constructor(buffer: SharedArrayBuffer, options: { cpu: number; events: number; nowNs: () => number }) {
+    this.words = new Int32Array(buffer);
+    this.doubles = new Float64Array(buffer);
+    this.base = options.cpu * (HEADER_WORDS + options.events * EVENT_WORDS);
+    this.mask = options.events - 1;
+    this.now = options.nowNs;
+  }
+
+  record(code: number, a: number, b: number): void {
+    const next = this.words[this.base]++;
+    const at = this.base + HEADER_WORDS + (next & this.mask) * EVENT_WORDS;
+    this.doubles[(at + Event.timeNs) >> 1] = this.now();
+    this.words[at + Event.code] = code;
+    this.words[at + Event.a] = a;
+    this.words[at + Event.b] = b;
+  }
+
+  clear(): void {
+    this.words[this.base] = 0;
+  }
+
+  /** Events recorded since `clear`, those that the ring has dropped included. */
+  get recorded(): number {
+    return this.words[this.base];
+  }
+
+  /** The last `count` events, oldest first. */
+  last(count: number): TraceRecord[] {
+    const end = this.words[this.base];
+    const start = Math.max(0, end - Math.min(count, this.mask + 1));
+    const records: TraceRecord[] = [];
+    for (let i = start; i < end; i++) {
+      const at = this.base + HEADER_WORDS + (i & this.mask) * EVENT_WORDS;
+      records.push({
+        timeNs: this.doubles[(at + Event.timeNs) >> 1],
+        code: this.words[at + Event.code],
+        a: this.words[at + Event.a],
+        b: this.words[at + Event.b],
+      });
+    }
+    return records;
+  }
+}
