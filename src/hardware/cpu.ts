@@ -162,7 +162,8 @@ export class Cpu {
 
   /** A poll point: takes pending interrupts if they are enabled.  One plain read when there is none. */
   poll(): void {
-    if (this.control[this.pendingWord] !== 0 && this.words[this.base + state.irqsEnabled] !== 0) this.takeInterrupts();
+    if (this.control[this.pendingWord] !== 0 && this.words[this.base + state.irqsEnabled] !== 0)
+      this.takeInterrupts();
   }
 
   /** Whether an interrupt waits for this CPU, taken or not. */
@@ -250,7 +251,9 @@ export class Cpu {
     handler(this);
     this.trace.record(TraceEvent.IRQ_EXIT, vector, 0);
     if (this.preemptCount !== preemptBefore) {
-      bug(`cpu ${this.id}: handler of vector ${vector} changed preempt_count ${preemptBefore} -> ${this.preemptCount}`);
+      bug(
+        `cpu ${this.id}: handler of vector ${vector} changed preempt_count ${preemptBefore} -> ${this.preemptCount}`,
+      );
     }
   }
 }

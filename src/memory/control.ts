@@ -75,4 +75,5 @@ export const cpuControl = (cpu: number): number => CPU_CONTROL_START + cpu * CPU
 /** Size of the control buffer for `cpus` CPUs, housekeeping ones included. */
 export const controlWords = (cpus: number): number => CPU_CONTROL_START + cpus * CPU_CONTROL_WORDS;
 
-export const sleeperBucket = (address: number): number => ((address >> 4) ^ (address >> 12)) & (SLEEPER_BUCKETS - 1);
+export const sleeperBucket = (address: number): number =>
+  ((address >> 4) ^ (address >> 12)) & (SLEEPER_BUCKETS - 1);

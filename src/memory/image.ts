@@ -80,7 +80,8 @@ export class ImageLayout {
 
   /** Fixes all addresses: the static area's start, the first unit's start, and the words from unit to unit. */
   bind(at: { staticStart: Pointer; perCpuStart: Pointer; unitWords: number }): void {
-    if (at.unitWords < this.unitTop) bug(`per-CPU unit of ${at.unitWords} words, ${this.unitTop} are declared`);
+    if (at.unitWords < this.unitTop)
+      bug(`per-CPU unit of ${at.unitWords} words, ${this.unitTop} are declared`);
     for (const slot of this.statics) slot.address += at.staticStart;
     for (const slot of this.perCpus) {
       slot.address += at.perCpuStart;

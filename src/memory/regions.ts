@@ -86,7 +86,10 @@ function fieldAt(layout: Layout, offset: number): { field: Field; text: string }
       const name = field.words > inner.words ? `${field.name}[${index}]` : field.name;
       return rest ? { field: rest.field, text: `${name}.${rest.text}` } : { field, text: name };
     }
-    return { field, text: field.words > (field.kind === "float64" ? 2 : 1) ? `${field.name}[${within}]` : field.name };
+    return {
+      field,
+      text: field.words > (field.kind === "float64" ? 2 : 1) ? `${field.name}[${within}]` : field.name,
+    };
   }
   return null;
 }

@@ -52,6 +52,13 @@ export const shape: Shape = carrier?.smpsimShape ?? DEFAULT_SHAPE;
 /** Equal for shapes whose workers run the same code. */
 export function shapeKey(s: Shape): string {
   return JSON.stringify([
-    s.mode, s.lock, s.lockModule, s.pageLists, s.checks, s.lockstat, s.trace, [...s.mutants].sort(),
+    s.mode,
+    s.lock,
+    s.lockModule,
+    s.pageLists,
+    s.checks,
+    s.lockstat,
+    s.trace,
+    [...s.mutants].sort(),
   ]);
 }

@@ -18,7 +18,15 @@ import type { Pointer } from "./units.ts";
 export type Guard = "boot" | "atomic" | "owner-cpu" | `lock:${string}` | `rcu:${string}`;
 
 /** What a field holds.  `pointer:<struct>` names what it points to. */
-export type Kind = "word" | "flags" | "counter" | "pfn" | "bytes" | "functionId" | "float64" | `pointer:${string}`;
+export type Kind =
+  | "word"
+  | "flags"
+  | "counter"
+  | "pfn"
+  | "bytes"
+  | "functionId"
+  | "float64"
+  | `pointer:${string}`;
 
 export interface Field {
   readonly name: string;
@@ -56,7 +64,8 @@ const layouts = new WeakMap<object, Layout>();
 /** One word. */
 export const word = (guard: Guard, kind: Kind = "word"): FieldSpec => spec(1, kind, guard, 1);
 /** `count` words. */
-export const array = (count: number, guard: Guard, kind: Kind = "word"): FieldSpec => spec(count, kind, guard, 1);
+export const array = (count: number, guard: Guard, kind: Kind = "word"): FieldSpec =>
+  spec(count, kind, guard, 1);
 /** A float64: two words at an even offset.  For counters that only their owner writes. */
 export const float64 = (guard: Guard, count = 1): FieldSpec => spec(2 * count, "float64", guard, 2);
 /** Room up to the next multiple of `words` (16 = a cache line), so that what follows shares no line with what precedes. */
@@ -85,7 +94,8 @@ export function overlay<F extends Record<string, FieldSpec>>(
   const layout = layoutOf(base);
   const offsets = declare(`${layout.name}.${options.name}`, specs, options.startWord);
   const top = wordsIn(offsets);
-  if (top > layout.words) bug(`overlay ${layout.name}.${options.name} ends at word ${top}, past ${layout.words}`);
+  if (top > layout.words)
+    bug(`overlay ${layout.name}.${options.name} ends at word ${top}, past ${layout.words}`);
   if (layout.overlays.has(options.tag)) bug(`struct ${layout.name} has two overlays for tag ${options.tag}`);
   layout.overlays.set(options.tag, layoutOf(offsets));
   return offsets;
@@ -114,7 +124,14 @@ function declare<F extends Record<string, FieldSpec>>(name: string, specs: F, st
     at = Math.ceil(at / s.align) * s.align;
     offsets[field] = at;
     if (s.words > 0) {
-      fields.push({ name: field, offset: at, words: s.words, kind: s.kind, guard: s.guard, embedded: s.embedded });
+      fields.push({
+        name: field,
+        offset: at,
+        words: s.words,
+        kind: s.kind,
+        guard: s.guard,
+        embedded: s.embedded,
+      });
     }
     at += s.words;
   }

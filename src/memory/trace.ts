@@ -26,8 +26,21 @@ export const TraceEvent = {
 } as const;
 
 export const TRACE_EVENT_NAMES: readonly string[] = [
-  "?", "lock wait", "lock taken", "lock held", "lock released", "ipi send", "irq enter", "irq exit", "park", "run",
-  "phase begin", "phase end", "operation begin", "operation end", "mark",
+  "?",
+  "lock wait",
+  "lock taken",
+  "lock held",
+  "lock released",
+  "ipi send",
+  "irq enter",
+  "irq exit",
+  "park",
+  "run",
+  "phase begin",
+  "phase end",
+  "operation begin",
+  "operation end",
+  "mark",
 ];
 
 const Event = struct("trace_event", {
@@ -49,7 +62,8 @@ export interface TraceRecord {
 }
 
 /** Words of the trace buffer for `cpus` rings of `events` (a power of two) events each. */
-export const traceWords = (cpus: number, events: number): number => cpus * (HEADER_WORDS + events * EVENT_WORDS);
+export const traceWords = (cpus: number, events: number): number =>
+  cpus * (HEADER_WORDS + events * EVENT_WORDS);
 
 export class TraceRing {
   private readonly words: Int32Array;
