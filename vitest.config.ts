@@ -10,6 +10,7 @@ const SLOW_LIMIT_MS = 600_000;
  */
 const tiers = [
   { name: "architecture", include: ["test/architecture.test.ts", "test/architecture/**/*.test.ts"] },
+  { name: "project", include: ["test/project/*.test.ts"] },
   { name: "unit", include: ["test/unit/**/*.test.ts"] },
   { name: "oracle", include: ["test/oracle/**/*.test.ts"] },
   { name: "concurrent", include: ["test/concurrent/**/*.test.ts"], alone: true },

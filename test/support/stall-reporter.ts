@@ -3,7 +3,8 @@
  *
  * vitest's time limit is a timer in the thread of the test: it never fires while that thread blocks or spins, and the
  * run would wait for ever.  This reporter lives in vitest's main process.  It kills a test process whose step
- * (progress.ts) is overdue; vitest reports that file as failed and goes on with the next one.
+ * (progress.ts) is overdue; vitest reports that file as failed and goes on with the next one.  Results that the process
+ * had not sent are lost.
  *
  * If SMPSIM_TEST_COUNTS names a file, each result is appended to it as one line, so that what was counted survives
  * a run that is cut off.
@@ -18,13 +19,18 @@ import type { Step } from "./progress.ts";
 type Outcome = "passed" | "failed" | "skipped";
 
 /** vitest's own limit comes first where it can: it knows more about the test. */
-const GRACE_MS = 15_000;
-const POLL_MS = 1_000;
+const DEFAULT_GRACE_MS = 15_000;
+const POLL_MS = 500;
 
 export class StallReporter implements Reporter {
+  private readonly graceMs: number;
   private folder = "";
   private timer: NodeJS.Timeout | undefined;
   private killed = 0;
+
+  constructor(graceMs = DEFAULT_GRACE_MS) {
+    this.graceMs = graceMs;
+  }
 
   onInit(): void {
     this.folder = mkdtempSync(join(tmpdir(), "smpsim-tests-"));
@@ -51,7 +57,7 @@ export class StallReporter implements Reporter {
   private killStuck(): void {
     for (const name of readdirSync(this.folder)) {
       const step = readStep(join(this.folder, name));
-      if (!step || Date.now() < step.startedMs + step.limitMs + GRACE_MS) continue;
+      if (!step || Date.now() < step.startedMs + step.limitMs + this.graceMs) continue;
       rmSync(join(this.folder, name));
       if (!kill(step.pid)) continue;
       this.killed++;
