@@ -13,9 +13,17 @@ import type { Pointer } from "./units.ts";
 /**
  * Who may write a field: `boot` written once before the CPUs start; `atomic` any CPU, by marked accesses; `owner-cpu`
  * the CPU whose structure it is, with interrupts off; `lock:<name>` the holder of that lock; `rcu:<lock>` the holder,
- * while readers need only an RCU section.
+ * while readers need only an RCU section; `holder` whoever the object is handed to, one at a time.  `hint:<guard>` is
+ * written as that guard says, and read plainly by anyone who can live with a stale value (Linux: READ_ONCE).
  */
-export type Guard = "boot" | "atomic" | "owner-cpu" | `lock:${string}` | `rcu:${string}`;
+export type Guard =
+  | "boot"
+  | "atomic"
+  | "owner-cpu"
+  | "holder"
+  | `lock:${string}`
+  | `rcu:${string}`
+  | `hint:${string}`;
 
 /** What a field holds.  `pointer:<struct>` names what it points to. */
 export type Kind =

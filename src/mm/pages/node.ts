@@ -1,0 +1,64 @@
+/**
+ * `pg_data`: one NUMA node's zonelists, counters and kswapd words.  Its zones lie in the zone array, from
+ * `node * ZONE_SLOTS`.
+ *
+ * Linux: include/linux/mmzone.h typedef struct pglist_data, struct zonelist.
+ */
+
+import { align, array, embed, struct, word, wordsIn } from "../../memory/struct.ts";
+import { alignUp, LINE_WORDS, type Pointer } from "../../memory/units.ts";
+import { NODE_STAT_NAMES } from "./counters.ts";
+import { MAX_NODES } from "./page-flags.ts";
+import { ZONE_INDEXES } from "./zone-index.ts";
+
+/** Word index of a pg_data. */
+export type NodeRef = Pointer;
+
+/** One place where an allocation looks. */
+export const ZonelistEntry = struct("zoneref", {
+  /** 0 ends the list. */
+  zone: word("boot", "pointer:zone"),
+  zoneIndex: word("boot"),
+});
+export const ZONELIST_ENTRY_WORDS = wordsIn(ZonelistEntry);
+
+/** Zones in the order in which an allocation tries them. */
+export const Zonelist = struct("zonelist", {
+  entries: embed(ZonelistEntry, "boot", MAX_NODES * ZONE_INDEXES + 1),
+});
+
+export const Node = struct("pg_data", {
+  id: word("boot"),
+  nrZones: word("boot", "counter"),
+  startPfn: word("boot", "pfn"),
+  presentPages: word("boot", "counter"),
+  spannedPages: word("boot", "counter"),
+  /** Sum of what lowmem_reserve and the high marks keep from page cache and user pages. */
+  totalReservePages: word("hint:zone.lock", "counter"),
+  /** Per-CPU node counters of CPU 0. */
+  nodestats: word("boot", "pointer:per_cpu_nodestat"),
+  /** All nodes by distance; used unless __GFP_THISNODE. */
+  lineLists: align(LINE_WORDS),
+  fallback: embed(Zonelist, "boot"),
+  /** This node's own zones. */
+  noFallback: embed(Zonelist, "boot"),
+
+  lineKswapd: align(LINE_WORDS),
+  /** A spinlock: the node's LRU lists. */
+  lruLock: array(4, "atomic"),
+  kswapd: word("boot", "pointer:task"),
+  /** Set by an allocation, cleared by kswapd before it sleeps. */
+  kswapdWanted: word("atomic", "flags"),
+  kswapdOrder: word("hint:atomic"),
+  kswapdHighestZone: word("hint:atomic"),
+  /** Rounds of kswapd in a row that freed nothing. */
+  kswapdFailures: word("hint:atomic", "counter"),
+  kcompactdMaxOrder: word("hint:atomic"),
+  kcompactdHighestZone: word("hint:atomic"),
+
+  lineCounters: align(LINE_WORDS),
+  stat: array(NODE_STAT_NAMES.length, "hint:atomic", "counter"),
+  end: align(LINE_WORDS),
+});
+/** Words from one node to the next. */
+export const NODE_WORDS = alignUp(wordsIn(Node), LINE_WORDS);

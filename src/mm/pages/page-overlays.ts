@@ -1,0 +1,87 @@
+/**
+ * What the words 5-15 of a struct page mean, by its type.
+ *
+ * Every overlay that puts pages on lists has the links first, so that one list code serves all.  A page's holder turns
+ * it into a slab, a page table, and so on by `setPageType` and writes the overlay's words then.
+ *
+ * Linux: the unions of struct page, include/linux/mm_types.h (struct slab, ptdesc, folio).
+ */
+
+import { array, float64, overlay, word } from "../../memory/struct.ts";
+import { PAGE_LINKS, Page, PageType } from "./page.ts";
+
+const links = (guard: "lock:zone.lock" | "lock:pcp.lock" | "holder") => ({
+  next: word(guard, "pointer:list"),
+  prev: word(guard, "pointer:list"),
+});
+
+const owned = (name: string, tag: number) =>
+  overlay(Page, { name, tag, startWord: PAGE_LINKS }, { ...links("holder"), private: word("holder") });
+
+overlay(Page, { name: "buddy", tag: PageType.BUDDY, startWord: PAGE_LINKS }, links("lock:zone.lock"));
+
+overlay(Page, { name: "pcp", tag: PageType.PCP, startWord: PAGE_LINKS }, links("lock:pcp.lock"));
+
+/** A block whose owner has not said more: links and one word are the owner's. */
+export const AllocatedPage = owned("allocated", PageType.ALLOCATED);
+owned("reserved", PageType.RESERVED);
+owned("vmalloc", PageType.VMALLOC);
+owned("percpu", PageType.PERCPU);
+
+/** Tail of a compound block.  The first tail carries what the whole block has once, as in Linux. */
+export const TailPage = overlay(
+  Page,
+  { name: "tail", tag: PageType.TAIL, startWord: PAGE_LINKS },
+  {
+    head: word("holder", "pointer:page"),
+    /** First tail only: order of the block. */
+    order: word("holder"),
+    /** First tail only: mappings of the whole block, minus 1. */
+    entireMapcount: word("atomic", "counter"),
+    nrPagesMapped: word("atomic", "counter"),
+    pincount: word("atomic", "counter"),
+  },
+);
+
+export const SlabPage = overlay(
+  Page,
+  { name: "slab", tag: PageType.SLAB, startWord: PAGE_LINKS },
+  {
+    ...links("holder"),
+    cache: word("holder", "pointer:kmem_cache"),
+    /** Free index, objects in use and frozen in one word: one CAS. */
+    counters: word("hint:atomic"),
+    objects: word("holder", "counter"),
+    onNodeList: word("lock:kmem_cache_node.list_lock", "flags"),
+    private: word("holder"),
+  },
+);
+
+export const PageTablePage = overlay(
+  Page,
+  { name: "page_table", tag: PageType.PAGE_TABLE, startWord: PAGE_LINKS },
+  {
+    ...links("holder"),
+    mm: word("holder", "pointer:mm_struct"),
+    /** The split page-table lock: a spinlock. */
+    lock: array(4, "atomic"),
+    level: word("holder"),
+  },
+);
+
+const mapped = (mapping: "pointer:anon_vma" | "pointer:address_space") => ({
+  ...links("holder"),
+  mapping: word("holder", mapping),
+  index: float64("holder"),
+  private: word("holder"),
+});
+export const AnonPage = overlay(
+  Page,
+  { name: "anon", tag: PageType.ANON, startWord: PAGE_LINKS },
+  mapped("pointer:anon_vma"),
+);
+export const FilePage = overlay(
+  Page,
+  { name: "file", tag: PageType.FILE, startWord: PAGE_LINKS },
+  mapped("pointer:address_space"),
+);

@@ -1,0 +1,31 @@
+/**
+ * The per-CPU halves of the counters: deltas that are folded into zones and nodes, and events that never are.
+ *
+ * Linux: include/linux/mmzone.h struct per_cpu_zonestat, per_cpu_nodestat; include/linux/vmstat.h vm_event_state.
+ */
+
+import { align, array, float64, struct, word, wordsIn } from "../../memory/struct.ts";
+import { alignUp, LINE_WORDS } from "../../memory/units.ts";
+import { NODE_STAT_NAMES, NUMA_STAT_NAMES, VM_EVENT_NAMES, ZONE_STAT_NAMES } from "./counters.ts";
+
+/** Per-CPU half of a zone's counters. */
+export const PerCpuZonestat = struct("per_cpu_zonestat", {
+  statThreshold: word("hint:atomic"),
+  diff: array(ZONE_STAT_NAMES.length, "hint:owner-cpu", "counter"),
+  numaEvent: array(NUMA_STAT_NAMES.length, "hint:owner-cpu", "counter"),
+  end: align(LINE_WORDS),
+});
+export const ZONESTAT_WORDS = alignUp(wordsIn(PerCpuZonestat), LINE_WORDS);
+
+/** Per-CPU half of a node's counters. */
+export const PerCpuNodestat = struct("per_cpu_nodestat", {
+  statThreshold: word("hint:atomic"),
+  diff: array(NODE_STAT_NAMES.length, "hint:owner-cpu", "counter"),
+  end: align(LINE_WORDS),
+});
+export const NODESTAT_WORDS = alignUp(wordsIn(PerCpuNodestat), LINE_WORDS);
+
+/** Events of one CPU, never folded: reports add the CPUs. */
+export const VmEventState = struct("vm_event_state", {
+  event: float64("hint:owner-cpu", VM_EVENT_NAMES.length),
+});

@@ -1,0 +1,88 @@
+/**
+ * `struct zone`: the frames of one node that share an address limit, with their free lists, marks and counters.
+ *
+ * The first line is read by every allocation and written rarely; the lock and the free lists share lines of their own;
+ * the counters, which every CPU folds into, come last.
+ *
+ * Linux: include/linux/mmzone.h struct zone.
+ */
+
+import { align, array, embed, struct, word, wordsIn } from "../../memory/struct.ts";
+import { alignUp, LINE_WORDS, type Pointer } from "../../memory/units.ts";
+import { NUMA_STAT_NAMES, ZONE_STAT_NAMES } from "./counters.ts";
+import { FreeArea } from "./free-area.ts";
+import { ORDERS } from "./migrate-types.ts";
+import { ZONE_INDEXES } from "./zone-index.ts";
+
+/** Word index of a struct zone. */
+export type ZoneRef = Pointer;
+
+/** Positions in `zone.watermark`; the low bits of the allocation flags select one. */
+export const Watermark = { MIN: 0, LOW: 1, HIGH: 2, PROMO: 3 } as const;
+
+/** Bits of `zone.flags`. */
+export const ZoneFlag = {
+  /** A fallback raised the marks: kswapd is to be woken. */
+  BOOSTED_WATERMARK: 1 << 0,
+  /** kswapd is reclaiming here: page lists stay short. */
+  RECLAIM_ACTIVE: 1 << 1,
+  /** An allocation found fewer free pages than the high mark. */
+  BELOW_HIGH: 1 << 2,
+} as const;
+
+export const Zone = struct("zone", {
+  /** ZoneIndex. */
+  index: word("boot"),
+  node: word("boot"),
+  /** min, low, high, promo, in pages. */
+  watermark: array(4, "hint:zone.lock", "counter"),
+  watermarkBoost: word("hint:zone.lock", "counter"),
+  flags: word("hint:atomic", "flags"),
+  /** Pages in pageblocks of the HIGHATOMIC type, and those of them that are free. */
+  nrReservedHighatomic: word("hint:zone.lock", "counter"),
+  nrFreeHighatomic: word("hint:zone.lock", "counter"),
+  /** Pages kept from allocations whose highest zone is this index. */
+  lowmemReserve: array(ZONE_INDEXES, "hint:zone.lock", "counter"),
+
+  /** per_cpu_pages of CPU 0; the others are one unit apart. */
+  pageset: word("boot", "pointer:per_cpu_pages"),
+  /** per_cpu_zonestat of CPU 0. */
+  zonestats: word("boot", "pointer:per_cpu_zonestat"),
+  pagesetHighMin: word("lock:pcp_batch_high_lock", "counter"),
+  pagesetHighMax: word("lock:pcp_batch_high_lock", "counter"),
+  pagesetBatch: word("lock:pcp_batch_high_lock", "counter"),
+  startPfn: word("boot", "pfn"),
+  /** Frames from the first to the last, holes included. */
+  spannedPages: word("boot", "counter"),
+  presentPages: word("boot", "counter"),
+  /** Frames that the buddy allocator was given. */
+  managedPages: word("hint:atomic", "counter"),
+  cmaPages: word("boot", "counter"),
+  initialized: word("boot", "flags"),
+  /** Free pages below which the unfolded per-CPU deltas could hide a broken mark. */
+  percpuDriftMark: word("hint:zone.lock", "counter"),
+
+  lineLock: align(LINE_WORDS),
+  /** A spinlock: free lists, pageblock types, HIGHATOMIC counts. */
+  lock: array(4, "atomic"),
+  freeArea: embed(FreeArea, "lock:zone.lock", ORDERS),
+
+  lineCompaction: align(LINE_WORDS),
+  compactCachedFreePfn: word("hint:holder", "pfn"),
+  /** Async and sync scanners. */
+  compactCachedMigratePfn: array(2, "hint:holder", "pfn"),
+  compactInitMigratePfn: word("hint:holder", "pfn"),
+  compactInitFreePfn: word("hint:holder", "pfn"),
+  compactConsidered: word("hint:holder", "counter"),
+  compactDeferShift: word("hint:holder", "counter"),
+  compactOrderFailed: word("hint:holder"),
+  compactBlockskipFlush: word("hint:holder", "flags"),
+  contiguous: word("boot", "flags"),
+
+  lineCounters: align(LINE_WORDS),
+  stat: array(ZONE_STAT_NAMES.length, "hint:atomic", "counter"),
+  numaEvent: array(NUMA_STAT_NAMES.length, "atomic", "counter"),
+  end: align(LINE_WORDS),
+});
+/** Words from one zone to the next. */
+export const ZONE_WORDS = alignUp(wordsIn(Zone), LINE_WORDS);
