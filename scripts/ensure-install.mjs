@@ -10,6 +10,9 @@ import { existsSync, lstatSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+// The warnings would be about the system's Node, which only installs.
+const CI = ["ci", "--loglevel=error", "--no-audit", "--no-fund"];
+
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const reason = reasonToInstall();
 if (reason) install(reason);
@@ -44,8 +47,8 @@ function install(why) {
   // npm gives its own path to its scripts: the same npm runs here, whatever else is on PATH.
   const npm = process.env.npm_execpath;
   const result = npm
-    ? spawnSync(process.execPath, [npm, "ci"], options())
-    : spawnSync("npm", ["ci"], { ...options(), shell: process.platform === "win32" });
+    ? spawnSync(process.execPath, [npm, ...CI], options())
+    : spawnSync("npm", CI, { ...options(), shell: process.platform === "win32" });
   if (result.error) fail(`npm ci did not start: ${result.error.message}`);
   if (result.status !== 0) fail(`npm ci ended with ${result.signal ?? `exit code ${result.status}`}`);
 }
