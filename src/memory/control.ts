@@ -21,15 +21,20 @@ export const Control = struct("control", {
   stop: word("atomic"),
   /** CPUs whose program has not ended. */
   unfinished: word("atomic", "counter"),
-  /** CPUs that have passed the start gate. */
-  started: word("atomic", "counter"),
-  /** CPUs that have left the run: their worker runs no more kernel code. */
-  left: word("atomic", "counter"),
+  /** CPUs that wait at the present gate, and the gate's generation: see schedule/gate. */
+  gateCount: word("atomic", "counter"),
+  gateGeneration: word("atomic", "counter"),
+  /** The boot CPU's decision whether all go on with another round: see machine/kernel. */
+  anotherRound: word("atomic"),
+  /** 1 from the moment all CPUs of a run have met at its start. */
+  running: word("atomic"),
   lineOne: align(16),
   schedulerLock: word("atomic"),
   freeTokens: word("lock:schedulerLock", "counter"),
   /** CPUs that wait for a token. */
   ready: word("lock:schedulerLock", "counter"),
+  /** Host time used by the CPU that was last run: who wakes up is not taken for poorer than this. */
+  usedFloorNs: float64("lock:schedulerLock"),
   lineTwo: align(16),
   sleepers: array(SLEEPER_BUCKETS, "atomic", "counter"),
   /** Words of the serial schedulers (schedule/explore). */

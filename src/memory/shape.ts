@@ -59,6 +59,6 @@ export function shapeKey(s: Shape): string {
     s.checks,
     s.lockstat,
     s.trace,
-    [...s.mutants].sort(),
+    s.mutants.toSorted(),
   ]);
 }

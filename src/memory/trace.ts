@@ -21,6 +21,26 @@ export const TraceEvent = {
   PHASE_END: 11,
   OPERATION_BEGIN: 12, // a: operation code of the workload, b: argument
   OPERATION_END: 13,
+  // Steps of an exploration that is traced; a: address, b: value.
+  READ: 16,
+  WRITE: 17,
+  LOAD: 18,
+  STORE: 19,
+  CAS: 20, // b: the value found
+  CAS_TO: 21, // b: the value put
+  ADD: 22, // b: the value found
+  AND: 23,
+  OR: 24,
+  EXCHANGE: 25,
+  READ_BYTE: 26, // a: the word's address
+  WRITE_BYTE: 27,
+  LOAD_BYTE: 28,
+  STORE_BYTE: 29,
+  CAS_BYTE: 30,
+  FILL: 31, // b: words
+  COPY: 32, // b: words
+  WAIT: 33, // b: the value waited on
+  WAKE: 34,
   /** Free for kernel modules; a and b are theirs. */
   MARK: 14,
 } as const;
@@ -41,6 +61,26 @@ export const TRACE_EVENT_NAMES: readonly string[] = [
   "operation begin",
   "operation end",
   "mark",
+  "?",
+  "read",
+  "write",
+  "load",
+  "store",
+  "cas",
+  "cas to",
+  "add",
+  "and",
+  "or",
+  "exchange",
+  "read byte",
+  "write byte",
+  "load byte",
+  "store byte",
+  "cas byte",
+  "fill",
+  "copy",
+  "wait",
+  "wake",
 ];
 
 const Event = struct("trace_event", {

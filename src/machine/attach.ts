@@ -1,0 +1,87 @@
+/**
+ * Puts a CPU's thread together: memory, turn, CPU and kernel over the machine's buffers.
+ *
+ * The memory class is chosen by the shape, before anything is imported, so that a worker loads one class only.
+ */
+
+import { Cpu } from "../hardware/cpu.ts";
+import type { Memory } from "../memory/memory.ts";
+import { shape } from "../memory/shape.ts";
+import { TraceRing } from "../memory/trace.ts";
+import type { Turn } from "../memory/turn.ts";
+import type { ExploreThread } from "../schedule/explore/create.ts";
+import type { ExploreBuffers } from "../schedule/explore/state.ts";
+import { Kernel } from "./kernel.ts";
+import type { MachineParts } from "./task.ts";
+
+/** Events a ring keeps: few for the hang report, many for a timeline. */
+export const RING_EVENTS = 256;
+export const TRACE_RING_EVENTS = 16384;
+
+/** The scheduler side of a CPU's thread, beyond the `Turn` that the kernel sees. */
+export interface ThreadTurn extends Turn {
+  attach(cpu: Cpu): void;
+  enter(): void;
+  leave(): void;
+}
+
+export interface CpuThread {
+  readonly explore: ExploreThread | null;
+  readonly kernel: Kernel;
+  readonly turn: ThreadTurn;
+  readonly memory: Memory;
+  readonly control: Int32Array;
+  readonly machine: MachineParts;
+}
+
+/** Builds the thread of `cpu`; on the boot CPU the machine is formatted, elsewhere attached to. */
+export async function attachCpu(machine: MachineParts, cpu: number): Promise<CpuThread> {
+  const { config, buffers, origin } = machine;
+  const control = new Int32Array(buffers.control);
+  const parts = { ...buffers, control, cpu, cpus: config.cpus, tokens: config.tokens, origin };
+  const { turn, memory, explore } = await createTurnAndMemory(parts);
+  const trace = new TraceRing(buffers.trace, {
+    cpu,
+    events: shape.trace ? TRACE_RING_EVENTS : RING_EVENTS,
+    nowNs: () => turn.nowNs(),
+  });
+  const processor = new Cpu({
+    id: cpu,
+    cpus: config.cpus,
+    memory,
+    turn,
+    control,
+    states: buffers.states,
+    trace,
+  });
+  turn.attach(processor);
+  explore?.memory.traceTo(trace);
+  processor.reset(config.seed);
+  const kernel = new Kernel({ cpu: processor, memory, control, cpus: config.cpus, seed: config.seed });
+  return { kernel, turn, memory, control, machine, explore };
+}
+
+interface TurnParts {
+  readonly explore: ExploreBuffers | null;
+  readonly ram: SharedArrayBuffer;
+  readonly states: SharedArrayBuffer;
+  readonly control: Int32Array;
+  readonly cpu: number;
+  readonly cpus: number;
+  readonly tokens: number;
+  readonly origin: string;
+}
+
+async function createTurnAndMemory(
+  parts: TurnParts,
+): Promise<{ turn: ThreadTurn; memory: Memory; explore: ExploreThread | null }> {
+  if (shape.mode === "explore") {
+    const { createExplore } = await import("../schedule/explore/create.ts");
+    const thread = createExplore(parts);
+    return { turn: thread.turn, memory: thread.memory, explore: thread };
+  }
+  const { ParallelTurn } = await import("../schedule/parallel.ts");
+  const { PlainMemory } = await import("../memory/plain-memory.ts");
+  const turn = new ParallelTurn(parts);
+  return { turn, memory: new PlainMemory({ ...parts, turn }), explore: null };
+}

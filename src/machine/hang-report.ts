@@ -1,0 +1,46 @@
+/**
+ * Who runs, who waits for what, and the last events of each CPU: taken before anything unwinds.
+ */
+
+import { CPU_STATE_WORDS, CpuState } from "../hardware/cpu-state.ts";
+import { CpuControl, cpuControl, RunState } from "../memory/control.ts";
+import { TRACE_EVENT_NAMES, TraceRing } from "../memory/trace.ts";
+import { RING_EVENTS, TRACE_RING_EVENTS } from "./attach.ts";
+import type { MachineParts } from "./task.ts";
+
+const STATE_NAMES = ["off", "running", "parked", "ready"];
+const LAST_EVENTS = 8;
+
+/** The report as text, one block a CPU. */
+export function hangReport(machine: MachineParts, control: Int32Array): string {
+  const lines: string[] = [];
+  const states = new Int32Array(machine.buffers.states);
+  const ram = new Int32Array(machine.buffers.ram);
+  for (let cpu = 0; cpu < machine.config.cpus; cpu++) {
+    const at = cpuControl(cpu);
+    const own = cpu * CPU_STATE_WORDS;
+    const state = control[at + CpuControl.state];
+    lines.push(
+      `cpu ${cpu}: ${STATE_NAMES[state & 3]}${state & RunState.KICKED ? " (kicked)" : ""}, ` +
+        `irqs ${states[own + CpuState.irqsEnabled] ? "on" : "off"}, preempt_count ${states[own + CpuState.preemptCount]}, ` +
+        `in interrupt ${states[own + CpuState.hardirqCount]}, pending 0x${control[at + CpuControl.pending].toString(16)}`,
+    );
+    const address = control[at + CpuControl.waitAddress];
+    if (address !== 0) {
+      lines.push(
+        `  waits while (word 0x${(address * 4).toString(16)} & 0x${(control[at + CpuControl.waitMask] >>> 0).toString(16)}) == ` +
+          `0x${(control[at + CpuControl.waitValue] >>> 0).toString(16)}; the word is 0x${(ram[address] >>> 0).toString(16)}`,
+      );
+    }
+    lines.push(...lastEvents(machine, cpu));
+  }
+  return lines.join("\n");
+}
+
+function lastEvents(machine: MachineParts, cpu: number): string[] {
+  const events = machine.config.shape.trace ? TRACE_RING_EVENTS : RING_EVENTS;
+  const ring = new TraceRing(machine.buffers.trace, { cpu, events, nowNs: () => 0 });
+  return ring
+    .last(LAST_EVENTS)
+    .map((e) => `  [${(e.timeNs / 1e9).toFixed(6)}] ${TRACE_EVENT_NAMES[e.code] ?? e.code} ${e.a} ${e.b}`);
+}

@@ -1,0 +1,103 @@
+/**
+ * The threads of a machine's CPUs: one piscina pool a shape, one thread a CPU, bound to it for the pool's life.
+ *
+ * Piscina replaces a thread that died without a word; a replaced thread has lost its kernel, so a pool in which any
+ * thread failed is destroyed and never used again.  A pool whose machine halted cleanly waits here for the next machine
+ * of the same shape.
+ */
+
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Piscina } from "piscina";
+import { type Shape, type ShapeCarrier, shapeKey } from "../memory/shape.ts";
+import type { CpuAnswer, CpuTask } from "./task.ts";
+
+const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+const CPU_WORKER = new URL(`../../workers/cpu.${extension}`, import.meta.url);
+/** Idle pools kept for the next machine. */
+const KEPT_POOLS = 4;
+
+const idle: CpuPool[] = [];
+
+export class CpuPool {
+  readonly size: number;
+  readonly key: string;
+  private readonly piscina: Piscina;
+  private readonly threadOf: number[] = [];
+  private poisoned = false;
+
+  private constructor(shape: Shape, size: number, heapMiB: number) {
+    this.size = size;
+    this.key = CpuPool.keyOf(shape, size, heapMiB);
+    const carrier: ShapeCarrier = { smpsimShape: shape };
+    this.piscina = new Piscina({
+      filename: CPU_WORKER.href,
+      minThreads: size,
+      maxThreads: size,
+      concurrentTasksPerWorker: 1,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      workerData: carrier,
+      resourceLimits: { maxOldGenerationSizeMb: heapMiB },
+      loadBalancer: (task, workers) => {
+        const cpu = (task as unknown as Record<symbol, { cpu: number } | undefined>)[
+          Piscina.queueOptionsSymbol
+        ]?.cpu;
+        const id = cpu === undefined ? undefined : this.threadOf[cpu];
+        return workers.find((w) => w.id === id && w.currentUsage === 0) ?? null;
+      },
+    });
+    // The binding: thread k of the pool is CPU k, by thread id, which is never given twice.
+    for (const thread of this.piscina.threads) this.threadOf.push(thread.threadId);
+  }
+
+  private static keyOf(shape: Shape, size: number, heapMiB: number): string {
+    return `${size}/${heapMiB}/${shapeKey(shape)}`;
+  }
+
+  /** A pool of `size` threads of this shape: an idle one, or a new one. */
+  static acquire(shape: Shape, size: number, heapMiB: number): CpuPool {
+    process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), "smpsim-compile-cache");
+    const key = CpuPool.keyOf(shape, size, heapMiB);
+    const at = idle.findIndex((pool) => pool.key === key);
+    return at < 0 ? new CpuPool(shape, size, heapMiB) : idle.splice(at, 1)[0];
+  }
+
+  /** Sends `task` to its CPU's thread.  Rejects only when the thread is lost. */
+  async send(task: CpuTask): Promise<CpuAnswer> {
+    const bound = { ...task, [Piscina.queueOptionsSymbol]: { cpu: task.cpu } };
+    try {
+      const answer = (await this.piscina.run(bound)) as CpuAnswer;
+      if (answer.threadId !== this.threadOf[task.cpu]) {
+        throw new Error(
+          `thread of cpu ${task.cpu} was replaced (${this.threadOf[task.cpu]} -> ${answer.threadId})`,
+        );
+      }
+      return answer;
+    } catch (error) {
+      this.poisoned = true;
+      throw error;
+    }
+  }
+
+  /** Marks the pool as unfit for another machine. */
+  poison(): void {
+    this.poisoned = true;
+  }
+
+  /** Gives the pool back: kept for the next machine, or destroyed. */
+  async release(): Promise<void> {
+    if (!this.poisoned && idle.length < KEPT_POOLS) idle.push(this);
+    else await this.destroy();
+  }
+
+  /** Ends all threads, whatever they do. */
+  async destroy(): Promise<void> {
+    this.poisoned = true;
+    await this.piscina.destroy();
+  }
+}
+
+/** Ends the threads of all pools that wait for a machine. */
+export async function destroyIdlePools(): Promise<void> {
+  await Promise.all(idle.splice(0).map((pool) => pool.destroy()));
+}

@@ -1,0 +1,193 @@
+/**
+ * What a CPU's thread does with a task: attach to a machine, run a program, report.
+ *
+ * Errors cross as data.  The first CPU that fails writes its fault, with the report of who holds and waits for what,
+ * *before* it stops the others.
+ */
+
+import { threadId } from "node:worker_threads";
+import { KernelBug, MachineStopped } from "../memory/bug.ts";
+import { Control, CpuControl, cpuControl } from "../memory/control.ts";
+import { reachedMutants } from "../memory/mutants.ts";
+import { Campaign } from "../schedule/explore/campaign.ts";
+import { Pct, RandomWalk, Replay } from "../schedule/explore/strategy.ts";
+import { Deadlock, StepLimit } from "../schedule/explore/turn.ts";
+import { raisePanic } from "../schedule/panic.ts";
+import { attachCpu, type CpuThread } from "./attach.ts";
+import { hangReport } from "./hang-report.ts";
+import type { Fault, KernelModule } from "./program.ts";
+import type { CampaignAnswer, CampaignTask, CpuAnswer, CpuTask, RunValue } from "./task.ts";
+
+const threads = new Map<number, CpuThread>();
+
+/** Executes `task` on this CPU's thread; never rejects. */
+export async function serve(task: CpuTask): Promise<CpuAnswer> {
+  try {
+    return { ok: true, value: await execute(task), threadId };
+  } catch (error) {
+    return failed(error, task);
+  }
+}
+
+async function execute(task: CpuTask): Promise<unknown> {
+  switch (task.kind) {
+    case "attach": {
+      const thread = await attachCpu(task.machine, task.cpu);
+      threads.set(task.machine.id, thread);
+      return null;
+    }
+    case "setup": {
+      const module = await importModule(task.moduleUrl);
+      return alone(threadOf(task.id), (t) => module.setup?.(t.kernel, task.options) ?? null);
+    }
+    case "check": {
+      const module = await importModule(task.moduleUrl);
+      return alone(threadOf(task.id), (t) => module.check?.(t.kernel, task.options, task.values) ?? null);
+    }
+    case "run": {
+      const module = await importModule(task.moduleUrl);
+      return run(threadOf(task.id), module, task);
+    }
+    case "prepare":
+      campaignOf(threadOf(task.id), task.campaign).prepare();
+      return null;
+    case "explore": {
+      const module = await importModule(task.moduleUrl);
+      return explorePart(threadOf(task.id), module, task);
+    }
+    case "report":
+      return null;
+    case "release":
+      threads.delete(task.id);
+      return null;
+  }
+}
+
+/** Runs `body` on this CPU while no other runs. */
+function alone<T>(thread: CpuThread, body: (thread: CpuThread) => T): T {
+  thread.turn.enter();
+  try {
+    return body(thread);
+  } finally {
+    thread.turn.leave();
+  }
+}
+
+function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "run" }): RunValue {
+  const { kernel, turn, control } = thread;
+  const self = cpuControl(task.cpu);
+  const doubles = new Float64Array(control.buffer);
+  const before = {
+    parks: doubles[(self + CpuControl.parks) >> 1],
+    slices: doubles[(self + CpuControl.slices) >> 1],
+  };
+  turn.enter();
+  try {
+    kernel.beginRun(task.operations);
+    kernel.gate();
+    if (task.cpu === 0) {
+      Atomics.store(control, Control.running, 1);
+      Atomics.notify(control, Control.running);
+    }
+    const value = module.run(kernel, task.options, task.shared) ?? null;
+    idleUntilAllEnd(thread);
+    return {
+      cpu: task.cpu,
+      phases: kernel.takePhases(),
+      value,
+      parks: doubles[(self + CpuControl.parks) >> 1] - before.parks,
+      slices: doubles[(self + CpuControl.slices) >> 1] - before.slices,
+    };
+  } finally {
+    turn.leave();
+  }
+}
+
+function campaignOf(thread: CpuThread, task: CampaignTask): Campaign {
+  const { explore, control } = thread;
+  if (explore === null) throw new KernelBug("this machine is not in explore mode");
+  const strategy =
+    task.strategy === "random"
+      ? new RandomWalk(control)
+      : task.strategy === "pct"
+        ? new Pct(control, task.depth)
+        : new Replay(control, explore.replay);
+  return new Campaign({ ...explore, control, strategy, plan: task.plan });
+}
+
+function explorePart(
+  thread: CpuThread,
+  module: KernelModule,
+  task: CpuTask & { kind: "explore" },
+): CampaignAnswer {
+  const { kernel } = thread;
+  const end = campaignOf(thread, task.campaign).run({
+    run: () => {
+      kernel.beginRun(Infinity);
+      module.run(kernel, task.options, task.shared);
+    },
+    check: () => module.check?.(kernel, task.options, []),
+  });
+  const failure = end.failure && {
+    execution: end.failure.execution,
+    step: end.failure.step,
+    tape: end.failure.tape,
+    fault: faultOf(end.failure.error, thread, "bug"),
+  };
+  return { failure, hash: end.hash, reached: reachedMutants() };
+}
+
+/** This CPU's program has ended: it answers interrupts until all have. */
+function idleUntilAllEnd({ kernel, control }: CpuThread): void {
+  if (Atomics.sub(control, Control.unfinished, 1) === 1) {
+    for (let cpu = 0; cpu < kernel.cpus; cpu++) if (cpu !== kernel.cpu.id) kernel.cpu.turn.kick(cpu);
+    return;
+  }
+  while (Atomics.load(control, Control.unfinished) > 0) kernel.cpu.halt();
+}
+
+function threadOf(id: number): CpuThread {
+  const thread = threads.get(id);
+  if (thread === undefined) throw new KernelBug(`this thread has no machine ${id}`);
+  return thread;
+}
+
+async function importModule(url: string): Promise<KernelModule> {
+  const module = (await import(url)) as KernelModule;
+  if (typeof module.run !== "function") {
+    throw new KernelBug(`${url} exports no function "run(kernel, options, shared)"`);
+  }
+  return module;
+}
+
+function failed(error: unknown, task: CpuTask): CpuAnswer {
+  if (error instanceof MachineStopped) return { ok: false, stopped: true, threadId };
+  const thread = "id" in task ? threads.get(task.id) : undefined;
+  const fault = faultOf(error, thread, task.kind === "check" ? "check" : "bug");
+  if (thread !== undefined && !raisePanic(thread.control, task.cpu, thread.machine.config.cpus)) {
+    return { ok: false, stopped: true, threadId };
+  }
+  return { ok: false, stopped: false, fault: { ...fault, cpu: task.cpu }, threadId };
+}
+
+/** An error as plain data, with the report of who holds and waits for what. */
+function faultOf(error: unknown, thread: CpuThread | undefined, kind: "bug" | "check"): Fault {
+  const known = error instanceof KernelBug;
+  const text = error instanceof Error ? error.message : String(error);
+  return {
+    kind:
+      kind === "check"
+        ? "check"
+        : error instanceof Deadlock
+          ? "deadlock"
+          : error instanceof StepLimit
+            ? "limit"
+            : known
+              ? "bug"
+              : "exception",
+    cpu: thread?.kernel.cpu.id ?? -1,
+    message: known || !(error instanceof Error) ? text : `${error.name}: ${text}`,
+    stack: error instanceof Error ? (error.stack ?? "") : "",
+    report: thread === undefined ? "" : hangReport(thread.machine, thread.control),
+  };
+}

@@ -1,0 +1,89 @@
+/**
+ * Messages between the main thread and the CPUs' threads: plain data only.
+ *
+ * An answer never rejects: an error crosses as data, since a thrown one loses its fields on the way.
+ */
+
+import type { ResolvedConfig } from "./config.ts";
+import type { CampaignPlan } from "../schedule/explore/campaign.ts";
+import type { ExploreBuffers } from "../schedule/explore/state.ts";
+import type { CpuResult, Fault, ProgramOptions } from "./program.ts";
+
+/** The buffers that make a machine. */
+export interface Buffers {
+  readonly ram: SharedArrayBuffer;
+  readonly control: SharedArrayBuffer;
+  readonly states: SharedArrayBuffer;
+  readonly trace: SharedArrayBuffer;
+  /** Only on machines of explore mode. */
+  readonly explore: ExploreBuffers | null;
+}
+
+export interface MachineParts {
+  readonly id: number;
+  readonly config: ResolvedConfig;
+  readonly buffers: Buffers;
+  /** Host's monotonic clock at boot, as text (schedule/host-clock). */
+  readonly origin: string;
+}
+
+export interface CampaignTask {
+  readonly strategy: "random" | "pct" | "replay";
+  /** PCT's depth d. */
+  readonly depth: number;
+  readonly plan: CampaignPlan;
+}
+
+/** The value of an `explore` task's answer. */
+export interface CampaignAnswer {
+  readonly failure: {
+    readonly execution: number;
+    readonly step: number;
+    readonly fault: Fault;
+    /** Pairs (step, cpu). */
+    readonly tape: Int32Array;
+  } | null;
+  readonly hash: number;
+  /** Mutants whose places this CPU executed. */
+  readonly reached: readonly string[];
+}
+
+export type CpuTask =
+  | { readonly kind: "attach"; readonly cpu: number; readonly machine: MachineParts; readonly boots: boolean }
+  | {
+      readonly kind: "setup" | "check";
+      readonly cpu: number;
+      readonly id: number;
+      readonly moduleUrl: string;
+      readonly options: ProgramOptions;
+      readonly values: readonly unknown[];
+    }
+  | {
+      readonly kind: "run";
+      readonly cpu: number;
+      readonly id: number;
+      readonly moduleUrl: string;
+      readonly options: ProgramOptions;
+      readonly shared: unknown;
+      readonly operations: number;
+    }
+  | { readonly kind: "prepare"; readonly cpu: number; readonly id: number; readonly campaign: CampaignTask }
+  | {
+      readonly kind: "explore";
+      readonly cpu: number;
+      readonly id: number;
+      readonly moduleUrl: string;
+      readonly options: ProgramOptions;
+      readonly shared: unknown;
+      readonly campaign: CampaignTask;
+    }
+  | { readonly kind: "report"; readonly cpu: number; readonly id: number; readonly name: string }
+  | { readonly kind: "release"; readonly cpu: number; readonly id: number };
+
+export type CpuAnswer =
+  | { readonly ok: true; readonly value: unknown; readonly threadId: number }
+  | { readonly ok: false; readonly stopped: true; readonly threadId: number }
+  | { readonly ok: false; readonly stopped: false; readonly fault: Fault; readonly threadId: number };
+
+/** The value of a `run` task's answer. */
+export type RunValue = CpuResult;

@@ -1,0 +1,57 @@
+/**
+ * The watchdog: a run in which no CPU completes an operation, takes an interrupt or sleeps and wakes for `hangSeconds` is
+ * hung.  The report is taken before the CPUs unwind.
+ */
+
+import { CPU_STATE_WORDS, CpuState } from "../hardware/cpu-state.ts";
+import { VECTORS } from "../hardware/vectors.ts";
+import { CpuControl, cpuControl } from "../memory/control.ts";
+import { hangReport } from "./hang-report.ts";
+import type { Fault } from "./program.ts";
+import type { MachineParts } from "./task.ts";
+
+const LOOKS = 5;
+
+export class Watchdog {
+  private readonly parts: MachineParts;
+  private readonly control: Int32Array;
+  private readonly timer: NodeJS.Timeout;
+  private before = -1;
+  private unchanged = 0;
+
+  constructor(parts: MachineParts, control: Int32Array, fail: (fault: Fault) => void) {
+    this.parts = parts;
+    this.control = control;
+    this.timer = setInterval(() => this.look(fail), (parts.config.hangSeconds * 1000) / LOOKS);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  private look(fail: (fault: Fault) => void): void {
+    const progress = this.progress();
+    this.unchanged = progress === this.before ? this.unchanged + 1 : 0;
+    this.before = progress;
+    if (this.unchanged < LOOKS) return;
+    this.stop();
+    const message = `no CPU made progress for ${this.parts.config.hangSeconds} s`;
+    fail({ kind: "hang", cpu: -1, message, stack: "", report: hangReport(this.parts, this.control) });
+  }
+
+  private progress(): number {
+    const { config, buffers } = this.parts;
+    const states = new Int32Array(buffers.states);
+    const doubles = new Float64Array(buffers.states);
+    const wiring = new Float64Array(this.control.buffer);
+    let sum = 0;
+    for (let cpu = 0; cpu < config.cpus; cpu++) {
+      const base = cpu * CPU_STATE_WORDS;
+      sum += states[base + CpuState.operations];
+      for (let v = 0; v < VECTORS; v++) sum += doubles[((base + CpuState.interrupts) >> 1) + v];
+      const at = cpuControl(cpu);
+      sum += wiring[(at + CpuControl.parks) >> 1] + wiring[(at + CpuControl.slices) >> 1];
+    }
+    return sum;
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Puts the explore mode of one CPU's thread together.
+ */
+
+import { DirtyPages } from "./dirty-pages.ts";
+import { ExploreMemory } from "./memory.ts";
+import type { ExploreBuffers } from "./state.ts";
+import { MAX_TAPE_ENTRIES } from "./state.ts";
+import { ExploreTurn } from "./turn.ts";
+
+export interface ExploreParts {
+  readonly ram: SharedArrayBuffer;
+  readonly states: SharedArrayBuffer;
+  readonly control: Int32Array;
+  readonly explore: ExploreBuffers | null;
+  readonly cpu: number;
+  readonly cpus: number;
+}
+
+export interface ExploreThread {
+  readonly turn: ExploreTurn;
+  readonly memory: ExploreMemory;
+  readonly dirty: DirtyPages;
+  readonly tape: Int32Array;
+  readonly replay: Int32Array;
+}
+
+/** The buffers of an exploration on a machine of `ramBytes` with `statesBytes` of CPU state. */
+export function createExploreBuffers(ramBytes: number, statesBytes: number): ExploreBuffers {
+  const frames = Math.ceil(ramBytes / 4096);
+  return {
+    tape: new SharedArrayBuffer(MAX_TAPE_ENTRIES * 8),
+    replay: new SharedArrayBuffer(MAX_TAPE_ENTRIES * 8),
+    dirty: new SharedArrayBuffer(frames),
+    dirtyList: new SharedArrayBuffer(frames * 4),
+    saved: new SharedArrayBuffer(ramBytes + statesBytes),
+  };
+}
+
+export function createExplore(parts: ExploreParts): ExploreThread {
+  const buffers = parts.explore;
+  if (buffers === null) throw new Error("an explore machine was built without its buffers");
+  const tape = new Int32Array(buffers.tape);
+  const turn = new ExploreTurn({ control: parts.control, tape, cpu: parts.cpu, cpus: parts.cpus });
+  const dirty = new DirtyPages({ ram: parts.ram, states: parts.states, control: parts.control, buffers });
+  const memory = new ExploreMemory({ ...parts, turn, dirty });
+  return { turn, memory, dirty, tape, replay: new Int32Array(buffers.replay) };
+}

@@ -1,0 +1,250 @@
+/**
+ * Memory of the explore mode: every access is a step, before which the strategy may run another CPU.
+ *
+ * Writes note the frames they dirty, so that the next execution starts from the snapshot at the cost of what this one
+ * touched.  With tracing on (a replay), each step is recorded with its address and value.
+ */
+
+import { bug } from "../../memory/bug.ts";
+import { CpuControl, cpuControl } from "../../memory/control.ts";
+import type { Memory } from "../../memory/memory.ts";
+import { shape } from "../../memory/shape.ts";
+import { TraceEvent, type TraceRing } from "../../memory/trace.ts";
+import type { Pointer } from "../../memory/units.ts";
+import type { DirtyPages } from "./dirty-pages.ts";
+import { exploreCpu, exploreCpuBase, Status } from "./state.ts";
+import type { ExploreTurn } from "./turn.ts";
+
+const tracing = shape.trace;
+const FRAME_SHIFT = 10;
+const FRAME_BYTES = 4096;
+const E = TraceEvent;
+
+export interface ExploreMemoryParts {
+  readonly ram: SharedArrayBuffer;
+  readonly control: Int32Array;
+  readonly cpu: number;
+  readonly cpus: number;
+  readonly turn: ExploreTurn;
+  readonly dirty: DirtyPages;
+}
+
+export class ExploreMemory implements Memory {
+  private readonly words: Int32Array;
+  private readonly bytes: Uint8Array;
+  private readonly doubles: Float64Array;
+  private readonly control: Int32Array;
+  private readonly turn: ExploreTurn;
+  private readonly dirty: DirtyPages;
+  private readonly cpu: number;
+  private readonly cpus: number;
+  private trace: TraceRing | null = null;
+
+  constructor(parts: ExploreMemoryParts) {
+    this.words = new Int32Array(parts.ram);
+    this.bytes = new Uint8Array(parts.ram);
+    this.doubles = new Float64Array(parts.ram);
+    this.control = parts.control;
+    this.turn = parts.turn;
+    this.dirty = parts.dirty;
+    this.cpu = parts.cpu;
+    this.cpus = parts.cpus;
+  }
+
+  /** Where steps are recorded when tracing. */
+  traceTo(trace: TraceRing): void {
+    this.trace = trace;
+  }
+
+  read(address: Pointer): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const value = this.words[address];
+    if (tracing) this.trace?.record(E.READ, address, value);
+    return value;
+  }
+  write(address: Pointer, value: number): void {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = address >> FRAME_SHIFT;
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    this.words[address] = value;
+    if (tracing) this.trace?.record(E.WRITE, address, value);
+  }
+  readByte(byteAddress: number): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const value = this.bytes[byteAddress];
+    if (tracing) this.trace?.record(E.READ_BYTE, Math.floor(byteAddress / 4), value);
+    return value;
+  }
+  writeByte(byteAddress: number, value: number): void {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = Math.floor(byteAddress / FRAME_BYTES);
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    this.bytes[byteAddress] = value;
+    if (tracing) this.trace?.record(E.WRITE_BYTE, Math.floor(byteAddress / 4), value);
+  }
+  readFloat64(address: Pointer): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const value = this.doubles[address >> 1];
+    if (tracing) this.trace?.record(E.READ, address, value);
+    return value;
+  }
+  writeFloat64(address: Pointer, value: number): void {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = address >> FRAME_SHIFT;
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    this.doubles[address >> 1] = value;
+    if (tracing) this.trace?.record(E.WRITE, address, value);
+  }
+
+  load(address: Pointer): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const value = this.words[address];
+    if (tracing) this.trace?.record(E.LOAD, address, value);
+    return value;
+  }
+  store(address: Pointer, value: number): void {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = address >> FRAME_SHIFT;
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    this.words[address] = value;
+    if (tracing) this.trace?.record(E.STORE, address, value);
+  }
+  cas(address: Pointer, expected: number, replacement: number): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = address >> FRAME_SHIFT;
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    const found = this.words[address];
+    if (tracing) this.trace?.record(E.CAS, address, found);
+    if (found === (expected | 0)) {
+      this.words[address] = replacement;
+      if (tracing) this.trace?.record(E.CAS_TO, address, replacement);
+    }
+    return found;
+  }
+  add(address: Pointer, value: number): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = address >> FRAME_SHIFT;
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    const found = this.words[address];
+    this.words[address] = found + value;
+    if (tracing) this.trace?.record(E.ADD, address, this.words[address]);
+    return found;
+  }
+  and(address: Pointer, value: number): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = address >> FRAME_SHIFT;
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    const found = this.words[address];
+    this.words[address] = found & value;
+    if (tracing) this.trace?.record(E.AND, address, this.words[address]);
+    return found;
+  }
+  or(address: Pointer, value: number): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = address >> FRAME_SHIFT;
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    const found = this.words[address];
+    this.words[address] = found | value;
+    if (tracing) this.trace?.record(E.OR, address, this.words[address]);
+    return found;
+  }
+  exchange(address: Pointer, value: number): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = address >> FRAME_SHIFT;
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    const found = this.words[address];
+    this.words[address] = value;
+    if (tracing) this.trace?.record(E.EXCHANGE, address, this.words[address]);
+    return found;
+  }
+  loadByte(byteAddress: number): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const value = this.bytes[byteAddress];
+    if (tracing) this.trace?.record(E.LOAD_BYTE, Math.floor(byteAddress / 4), value);
+    return value;
+  }
+  storeByte(byteAddress: number, value: number): void {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = Math.floor(byteAddress / FRAME_BYTES);
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    this.bytes[byteAddress] = value;
+    if (tracing) this.trace?.record(E.STORE_BYTE, Math.floor(byteAddress / 4), value);
+  }
+  casByte(byteAddress: number, expected: number, replacement: number): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = Math.floor(byteAddress / FRAME_BYTES);
+    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    const found = this.bytes[byteAddress];
+    if (found === expected) this.bytes[byteAddress] = replacement;
+    if (tracing) this.trace?.record(E.CAS_BYTE, Math.floor(byteAddress / 4), this.bytes[byteAddress]);
+    return found;
+  }
+
+  fill(address: Pointer, words: number, value: number): void {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    this.noteRange(address, words);
+    this.words.fill(value, address, address + words);
+    if (tracing) this.trace?.record(E.FILL, address, words);
+  }
+  copy(to: Pointer, from: Pointer, words: number): void {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    this.noteRange(to, words);
+    this.words.copyWithin(to, from, from + words);
+    if (tracing) this.trace?.record(E.COPY, to, words);
+  }
+  compare(a: Pointer, b: Pointer, words: number): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    for (let i = 0; i < words; i++) {
+      const x = this.words[a + i];
+      const y = this.words[b + i];
+      if (x !== y) return x < y ? -1 : 1;
+    }
+    return 0;
+  }
+
+  work(_cycles: number): void {}
+  touchLines(_address: Pointer, _lines: number): void {}
+
+  waitWhile(address: Pointer, mask: number, value: number, timeoutNs = Infinity): boolean {
+    const { words, turn, control } = this;
+    const self = cpuControl(this.cpu);
+    for (;;) {
+      if (++turn.step >= turn.next) turn.decide();
+      turn.pollInterrupts();
+      if (tracing) this.trace?.record(E.WAIT, address, words[address]);
+      if ((words[address] & mask) !== value) return true;
+      const outer = control[self + CpuControl.waitAddress];
+      const outerMask = control[self + CpuControl.waitMask];
+      const outerValue = control[self + CpuControl.waitValue];
+      control[self + CpuControl.waitAddress] = address;
+      control[self + CpuControl.waitMask] = mask;
+      control[self + CpuControl.waitValue] = value;
+      const inTime = turn.block(Status.WAITING, timeoutNs !== Infinity);
+      control[self + CpuControl.waitAddress] = outer;
+      control[self + CpuControl.waitMask] = outerMask;
+      control[self + CpuControl.waitValue] = outerValue;
+      if (!inTime) return (words[address] & mask) !== value;
+    }
+  }
+
+  wake(address: Pointer): void {
+    if (tracing) this.trace?.record(E.WAKE, address, this.words[address]);
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
+      if (this.control[exploreCpuBase(cpu) + exploreCpu.status] !== Status.WAITING) continue;
+      const at = cpuControl(cpu);
+      if (this.control[at + CpuControl.waitAddress] !== address) continue;
+      const seen = this.words[address] & this.control[at + CpuControl.waitMask];
+      if (seen !== this.control[at + CpuControl.waitValue]) this.turn.enable(cpu);
+    }
+  }
+
+  private noteRange(address: Pointer, words: number): void {
+    if (words <= 0) return;
+    if (address + words > this.words.length)
+      bug(`bulk write of ${words} words at word ${address} leaves RAM`);
+    const last = (address + words - 1) >> FRAME_SHIFT;
+    for (let frame = address >> FRAME_SHIFT; frame <= last; frame++) {
+      if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    }
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * The explore policy: one CPU runs at a time, and a strategy decides at every shared access who runs next.
+ *
+ * The running CPU takes the decision itself and pays for a hand-over only when it really passes the baton.  An execution
+ * is a sequence of *steps* (one shared access, wait, wake, interrupt or park each); a *tape* entry (step, cpu) is written
+ * for every change of the running CPU, so the tape alone replays the execution.
+ *
+ * Invariants
+ *   E1  exactly one CPU has the baton, from the campaign's start to its end
+ *   E2  bit c of `enabled` is set exactly when CPU c is RUNNABLE
+ *   E3  the first tape entry has step 0: who began
+ */
+
+import type { Cpu } from "../../hardware/cpu.ts";
+import { KernelBug, MachineStopped } from "../../memory/bug.ts";
+import { CpuControl, cpuControl } from "../../memory/control.ts";
+import type { Turn } from "../../memory/turn.ts";
+import { explore, exploreCpu, exploreCpuBase, MAX_TAPE_ENTRIES, Status } from "./state.ts";
+import { NEVER, type Strategy, TIMED_OUT } from "./strategy.ts";
+
+const shared = explore;
+const per = exploreCpu;
+const { RUNNABLE, PARKED, ENDED } = Status;
+
+/** No CPU can take a step although programs have not ended. */
+export class Deadlock extends KernelBug {}
+/** An execution took more steps than allowed. */
+export class StepLimit extends KernelBug {}
+
+export class ExploreTurn implements Turn {
+  readonly spinLimit = 0;
+  /** Steps of the present execution. */
+  step = 0;
+  /** The step at which a decision is due. */
+  next = NEVER;
+  private readonly words: Int32Array;
+  private readonly tape: Int32Array;
+  readonly cpu: number;
+  private readonly self: number;
+  private readonly cpus: number;
+  private strategy: Strategy | null = null;
+  private processor: Cpu | null = null;
+  private ownExecution = 0;
+
+  constructor(options: { control: Int32Array; tape: Int32Array; cpu: number; cpus: number }) {
+    this.words = options.control;
+    this.tape = options.tape;
+    this.cpu = options.cpu;
+    this.cpus = options.cpus;
+    this.self = exploreCpuBase(options.cpu);
+  }
+
+  attach(processor: Cpu): void {
+    this.processor = processor;
+  }
+
+  /** Outside a campaign (boot, setup) one CPU runs at a time and nothing is decided. */
+  enter(): void {
+    this.next = NEVER;
+  }
+  leave(): void {}
+
+  nowNs(): number {
+    return this.step;
+  }
+
+  // ---- decisions ----
+
+  /** Called at a step that is due: another CPU may run before the access happens. */
+  decide(): void {
+    const { words } = this;
+    if (this.strategy === null) {
+      this.next = NEVER;
+      return;
+    }
+    if (this.step >= words[shared.stepLimit])
+      throw new StepLimit(`more than ${words[shared.stepLimit]} steps`);
+    const chosen = this.strategy.pick(words[shared.enabled], this.cpu, this.step);
+    if (chosen !== this.cpu) this.handOver(chosen);
+    else this.next = Math.min(this.strategy.nextStep(this.step), words[shared.stepLimit]);
+  }
+
+  /** Waits until `ready()`; `status` is WAITING or PARKED.  False when a timed wait ran out. */
+  block(status: number, timed: boolean): boolean {
+    const { words } = this;
+    words[this.self + per.status] = status;
+    words[this.self + per.timed] = timed ? 1 : 0;
+    words[this.self + per.timedOut] = 0;
+    words[shared.enabled] &= ~(1 << this.cpu);
+    this.handOver(this.pickForced());
+    words[this.self + per.timed] = 0;
+    return words[this.self + per.timedOut] === 0;
+  }
+
+  /** Makes `cpu` able to run.  Its next look at its condition decides whether it goes on. */
+  enable(cpu: number): void {
+    const { words } = this;
+    words[exploreCpuBase(cpu) + per.status] = RUNNABLE;
+    words[shared.enabled] |= 1 << cpu;
+    if (this.strategy?.reconsidersOnWake) this.next = this.step + 1;
+  }
+
+  // ---- Turn ----
+
+  park(timeoutNs: number): void {
+    const { words } = this;
+    this.step++;
+    if (words[this.self + per.kicked] === 0) this.block(PARKED, timeoutNs !== Infinity);
+    words[this.self + per.kicked] = 0;
+  }
+
+  kick(cpu: number): void {
+    const base = exploreCpuBase(cpu);
+    if (++this.step >= this.next) this.decide();
+    this.words[base + per.kicked] = 1;
+    if (this.words[base + per.status] === PARKED) this.enable(cpu);
+  }
+
+  relax(): void {
+    this.processor?.poll();
+    if (this.strategy !== null) {
+      this.step++;
+      this.strategy.spins(this.cpu);
+      this.decide();
+    }
+  }
+
+  yieldSlice(): void {}
+
+  /** The poll point of a wait. */
+  pollInterrupts(): void {
+    this.processor?.poll();
+  }
+
+  raise(cpu: number, vector: number): void {
+    if (++this.step >= this.next) this.decide();
+    const pending = cpuControl(cpu) + CpuControl.pending;
+    this.words[pending] |= 1 << vector;
+    const base = exploreCpuBase(cpu);
+    this.words[base + per.kicked] = 1;
+    const status = this.words[base + per.status];
+    if (status !== RUNNABLE) this.enable(cpu);
+  }
+
+  interruptsHandled(): void {}
+
+  stopped(): never {
+    this.stopDeciding();
+    throw new MachineStopped(`cpu ${this.cpu}: the execution has ended`);
+  }
+
+  // ---- executions ----
+
+  /** Begins execution `number` (the baton is here): everyone RUNNABLE, the strategy says who goes first. */
+  beginExecution(strategy: Strategy, seed: number): number {
+    const { words, cpus } = this;
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      const base = exploreCpuBase(cpu);
+      words[base + per.status] = RUNNABLE;
+      words[base + per.kicked] = 0;
+      words[base + per.timed] = 0;
+      words[cpuControl(cpu) + CpuControl.pending] = 0;
+      words[cpuControl(cpu) + CpuControl.waitAddress] = 0;
+    }
+    words[shared.enabled] = cpus === 31 ? 0x7fffffff : (1 << cpus) - 1;
+    words[shared.unfinished] = cpus;
+    words[shared.step] = 0;
+    words[shared.tapeLength] = 0;
+    words[shared.seed] = seed;
+    strategy.begin(seed, cpus);
+    const first = strategy.pick(words[shared.enabled], 0, 0);
+    this.record(0, first);
+    return first;
+  }
+
+  /** This CPU has the baton at the start of its part of an execution. */
+  startPart(strategy: Strategy): void {
+    this.strategy = strategy;
+    this.ownExecution = this.words[shared.execution];
+    this.step = this.words[shared.step];
+    this.next = Math.min(strategy.nextStep(this.step), this.words[shared.stepLimit]);
+  }
+
+  /** Nothing is decided from here on: the oracle runs. */
+  stopDeciding(): void {
+    this.strategy = null;
+    this.next = NEVER;
+  }
+
+  /**
+   * This CPU's program has ended.  Returns true when it is the last one; otherwise it answers interrupts until the
+   * execution ends, and returns false with the baton when the next one (or the campaign's end) has come.
+   */
+  endPart(): boolean {
+    const { words } = this;
+    if (--words[shared.unfinished] === 0) return true;
+    for (;;) {
+      if (this.processor?.interruptPending) {
+        if (!this.processor.irqsEnabled)
+          throw new KernelBug(`cpu ${this.cpu}: its program ended with interrupts off`);
+        this.processor.poll();
+        continue;
+      }
+      words[this.self + per.status] = ENDED;
+      words[shared.enabled] &= ~(1 << this.cpu);
+      this.handOver(this.pickForced());
+      if (words[shared.execution] !== this.ownExecution || words[shared.over] !== 0) return false;
+    }
+  }
+
+  /** Passes the baton without recording or waiting: between executions. */
+  giveBaton(cpu: number): void {
+    const at = exploreCpuBase(cpu) + per.baton;
+    Atomics.store(this.words, at, 1);
+    if (cpu !== this.cpu) Atomics.notify(this.words, at);
+  }
+
+  /** Sleeps until this CPU has the baton. */
+  awaitBaton(): void {
+    const { words } = this;
+    const at = this.self + per.baton;
+    while (Atomics.load(words, at) === 0) Atomics.wait(words, at, 0);
+    words[at] = 0;
+  }
+
+  /** Everyone leaves: the campaign is over, or an execution failed and all unwind. */
+  releaseAll(): void {
+    for (let cpu = 0; cpu < this.cpus; cpu++) if (cpu !== this.cpu) this.giveBaton(cpu);
+  }
+
+  // ---- hand-over ----
+
+  /** Who runs when this CPU cannot: an enabled CPU, or one whose timed wait runs out. */
+  private pickForced(): number {
+    const { words, strategy } = this;
+    if (strategy === null) throw new Deadlock(`cpu ${this.cpu} waits, and no other CPU runs`);
+    const enabled = words[shared.enabled];
+    const timed = this.timedWaiters();
+    const late = timed === 0 ? -1 : strategy.pickTimeout(timed, enabled, this.step);
+    if (late >= 0) {
+      words[exploreCpuBase(late) + per.timedOut] = 1;
+      words[exploreCpuBase(late) + per.status] = RUNNABLE;
+      words[shared.enabled] |= 1 << late;
+      return late | TIMED_OUT;
+    }
+    if (enabled === 0) throw new Deadlock("deadlock: no CPU can take a step");
+    return strategy.pick(enabled, this.cpu, this.step);
+  }
+
+  private timedWaiters(): number {
+    let mask = 0;
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
+      const base = exploreCpuBase(cpu);
+      if (this.words[base + per.timed] !== 0 && this.words[base + per.status] !== RUNNABLE) mask |= 1 << cpu;
+    }
+    return mask;
+  }
+
+  private record(step: number, cpu: number): void {
+    const at = this.words[shared.tapeLength]++;
+    if (at >= MAX_TAPE_ENTRIES) throw new StepLimit(`more than ${MAX_TAPE_ENTRIES} switches`);
+    this.tape[2 * at] = step;
+    this.tape[2 * at + 1] = cpu;
+  }
+
+  /** Runs `cpu`; returns when this CPU is chosen again. */
+  private handOver(cpu: number): void {
+    const { words } = this;
+    this.record(this.step, cpu);
+    const target = cpu & ~TIMED_OUT;
+    if (target !== this.cpu) {
+      words[shared.step] = this.step;
+      this.giveBaton(target);
+      this.awaitBaton();
+      this.step = words[shared.step];
+    }
+    if (words[shared.aborted] !== 0) this.stopped();
+    if (words[shared.execution] !== this.ownExecution || words[shared.over] !== 0) return;
+    this.next = Math.min(this.strategy?.nextStep(this.step) ?? NEVER, words[shared.stepLimit]);
+  }
+}
