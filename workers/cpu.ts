@@ -6,6 +6,6 @@ import type { CpuAnswer, CpuTask } from "../src/machine/task.ts";
 
 const { serve } = await import("../src/machine/serve.ts");
 
-export default function cpu(task: CpuTask): Promise<CpuAnswer> {
+export function cpu(task: CpuTask): Promise<CpuAnswer> {
   return serve(task);
 }

@@ -11,6 +11,7 @@ import { TraceRing } from "../memory/trace.ts";
 import type { Turn } from "../memory/turn.ts";
 import type { ExploreThread } from "../schedule/explore/create.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
+import type { HostMoment } from "../schedule/host-clock.ts";
 import { Kernel } from "./kernel.ts";
 import type { MachineParts } from "./task.ts";
 
@@ -69,7 +70,7 @@ interface TurnParts {
   readonly cpu: number;
   readonly cpus: number;
   readonly tokens: number;
-  readonly origin: string;
+  readonly origin: HostMoment;
 }
 
 async function createTurnAndMemory(

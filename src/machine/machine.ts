@@ -12,7 +12,7 @@ import { Control, controlWords, PANIC_MAIN } from "../memory/control.ts";
 import { traceWords } from "../memory/trace.ts";
 import { createExploreBuffers } from "../schedule/explore/create.ts";
 import { explore } from "../schedule/explore/state.ts";
-import { monotonicNs } from "../schedule/host-clock.ts";
+import { hostMoment } from "../schedule/host-clock.ts";
 import { raisePanic } from "../schedule/panic.ts";
 import { ParallelTurn } from "../schedule/parallel.ts";
 import { RING_EVENTS, TRACE_RING_EVENTS } from "./attach.ts";
@@ -60,7 +60,7 @@ export class Machine {
     const parts: MachineParts = {
       id: nextId++,
       config: resolved,
-      origin: monotonicNs(),
+      origin: hostMoment(),
       buffers: {
         ram: new SharedArrayBuffer(resolved.memoryBytes),
         control: new SharedArrayBuffer(controlWords(cpus) * 4),

@@ -32,6 +32,7 @@ export class CpuPool {
     const carrier: ShapeCarrier = { smpsimShape: shape };
     this.piscina = new Piscina({
       filename: CPU_WORKER.href,
+      name: "cpu",
       minThreads: size,
       maxThreads: size,
       concurrentTasksPerWorker: 1,

@@ -4,9 +4,10 @@
  * An answer never rejects: an error crosses as data, since a thrown one loses its fields on the way.
  */
 
-import type { ResolvedConfig } from "./config.ts";
 import type { CampaignPlan } from "../schedule/explore/campaign.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
+import type { HostMoment } from "../schedule/host-clock.ts";
+import type { ResolvedConfig } from "./config.ts";
 import type { CpuResult, Fault, ProgramOptions } from "./program.ts";
 
 /** The buffers that make a machine. */
@@ -23,8 +24,8 @@ export interface MachineParts {
   readonly id: number;
   readonly config: ResolvedConfig;
   readonly buffers: Buffers;
-  /** Host's monotonic clock at boot, as text (schedule/host-clock). */
-  readonly origin: string;
+  /** When the machine began. */
+  readonly origin: HostMoment;
 }
 
 export interface CampaignTask {

@@ -5,21 +5,24 @@
  * the monotonic clock of the host.
  */
 
-/** The host's monotonic clock, ns, as text: what a machine's origin is passed around as. */
-export const monotonicNs = (): string => process.hrtime.bigint().toString();
+/** A moment of the host's monotonic clock: seconds and nanoseconds. */
+export type HostMoment = readonly [seconds: number, nanoseconds: number];
+
+export const hostMoment = (): HostMoment => process.hrtime();
 
 export class HostClock {
   private readonly offsetNs: number;
 
-  constructor(origin: string) {
+  constructor(origin: HostMoment) {
     let best = Infinity;
     let offset = 0;
     for (let i = 0; i < 5; i++) {
       const before = performance.now();
-      const host = Number(process.hrtime.bigint() - BigInt(origin));
+      const [seconds, nanoseconds] = process.hrtime();
       const after = performance.now();
       if (after - before >= best) continue;
       best = after - before;
+      const host = (seconds - origin[0]) * 1e9 + (nanoseconds - origin[1]);
       offset = host - ((before + after) / 2) * 1e6;
     }
     this.offsetNs = offset;

@@ -21,7 +21,7 @@ import type { Cpu } from "../hardware/cpu.ts";
 import { MachineStopped } from "../memory/bug.ts";
 import { Control, CpuControl, cpuControl, RunState } from "../memory/control.ts";
 import type { Turn } from "../memory/turn.ts";
-import { HostClock } from "./host-clock.ts";
+import { HostClock, type HostMoment } from "./host-clock.ts";
 
 const control = Control;
 const cpuWords = CpuControl;
@@ -47,7 +47,7 @@ export interface ParallelOptions {
   /** All CPUs, housekeeping ones included. */
   readonly cpus: number;
   readonly tokens: number;
-  readonly origin: string;
+  readonly origin: HostMoment;
 }
 
 export class ParallelTurn implements Turn {

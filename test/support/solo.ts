@@ -1,0 +1,45 @@
+/**
+ * One simulated CPU on the test's own thread: the real turn, memory and CPU over fresh buffers.  For unit tests of code
+ * that never really waits.
+ */
+
+import { Cpu } from "../../src/hardware/cpu.ts";
+import { CPU_STATE_WORDS } from "../../src/hardware/cpu-state.ts";
+import { controlWords } from "../../src/memory/control.ts";
+import { PlainMemory } from "../../src/memory/plain-memory.ts";
+import { TraceRing, traceWords } from "../../src/memory/trace.ts";
+import { hostMoment } from "../../src/schedule/host-clock.ts";
+import { ParallelTurn } from "../../src/schedule/parallel.ts";
+
+export interface Solo {
+  readonly cpu: Cpu;
+  readonly memory: PlainMemory;
+  readonly control: Int32Array;
+  /** The other CPUs of the same buffers, CPU 0 first: for tests that act as several CPUs in turn. */
+  readonly all: readonly Cpu[];
+}
+
+/** `cpus` CPUs over `bytes` of RAM, all driven by this thread; CPU 0 runs. */
+export function soloCpu(options: { bytes?: number; cpus?: number; seed?: number } = {}): Solo {
+  const { bytes = 1 << 20, cpus = 1, seed = 1 } = options;
+  const control = new Int32Array(new SharedArrayBuffer(controlWords(cpus) * 4));
+  const ram = new SharedArrayBuffer(bytes);
+  const states = new SharedArrayBuffer(cpus * CPU_STATE_WORDS * 4);
+  const rings = new SharedArrayBuffer(traceWords(cpus, 64) * 4);
+  const origin = hostMoment();
+  ParallelTurn.format(control, cpus, cpus);
+  const memories: PlainMemory[] = [];
+  const all: Cpu[] = [];
+  for (let id = 0; id < cpus; id++) {
+    const turn = new ParallelTurn({ control, cpu: id, cpus, tokens: cpus, origin });
+    const memory = new PlainMemory({ ram, control, cpu: id, cpus, turn });
+    const trace = new TraceRing(rings, { cpu: id, events: 64, nowNs: () => turn.nowNs() });
+    const cpu = new Cpu({ id, cpus, memory, turn, control, states, trace });
+    turn.attach(cpu);
+    cpu.reset(seed);
+    turn.enter();
+    memories.push(memory);
+    all.push(cpu);
+  }
+  return { cpu: all[0], memory: memories[0], control, all };
+}
