@@ -1,11 +1,11 @@
 /**
- * The watchdog: a run in which no CPU completes an operation, takes an interrupt or sleeps and wakes for `hangSeconds` is
- * hung.  The report is taken before the CPUs unwind.
+ * The watchdog.  A run in which no CPU completes an operation, takes an interrupt or sleeps and wakes for `hangSeconds` is
+ * hung; so is one whose CPUs do not end although they were told to stop.  The report is taken before the CPUs unwind.
  */
 
 import { CPU_STATE_WORDS, CpuState } from "../hardware/cpu-state.ts";
 import { VECTORS } from "../hardware/vectors.ts";
-import { CpuControl, cpuControl } from "../memory/control.ts";
+import { Control, CpuControl, cpuControl } from "../memory/control.ts";
 import { hangReport } from "./hang-report.ts";
 import type { Fault } from "./program.ts";
 import type { MachineParts } from "./task.ts";
@@ -18,6 +18,7 @@ export class Watchdog {
   private readonly timer: NodeJS.Timeout;
   private before = -1;
   private unchanged = 0;
+  private looksSinceStop = 0;
 
   constructor(parts: MachineParts, control: Int32Array, fail: (fault: Fault) => void) {
     this.parts = parts;
@@ -30,13 +31,31 @@ export class Watchdog {
   }
 
   private look(fail: (fault: Fault) => void): void {
+    if (this.control[Control.stop] !== 0 && ++this.looksSinceStop > LOOKS) {
+      const deaf = this.stillRunning();
+      const message = `${deaf} its program ${this.parts.config.hangSeconds} s after it was told to stop`;
+      return this.report(message, fail);
+    }
     const progress = this.progress();
     this.unchanged = progress === this.before ? this.unchanged + 1 : 0;
     this.before = progress;
     if (this.unchanged < LOOKS) return;
+    this.report(`no CPU made progress for ${this.parts.config.hangSeconds} s`, fail);
+  }
+
+  private report(message: string, fail: (fault: Fault) => void): void {
     this.stop();
-    const message = `no CPU made progress for ${this.parts.config.hangSeconds} s`;
     fail({ kind: "hang", cpu: -1, message, stack: "", report: hangReport(this.parts, this.control) });
+  }
+
+  /** Names a CPU whose program goes on: the one that has done most since the stop. */
+  private stillRunning(): string {
+    const states = new Int32Array(this.parts.buffers.states);
+    const idle = (cpu: number): boolean => states[cpu * CPU_STATE_WORDS + CpuState.idle] !== 0;
+    const running = Array.from({ length: this.parts.config.cpus }, (_, cpu) => cpu).filter(
+      (cpu) => !idle(cpu),
+    );
+    return running.length === 1 ? `cpu ${running[0]} still runs` : `cpus ${running.join(", ")} still run`;
   }
 
   private progress(): number {
