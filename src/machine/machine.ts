@@ -19,7 +19,7 @@ import { RING_EVENTS, TRACE_RING_EVENTS } from "./attach.ts";
 import { type MachineConfig, type ResolvedConfig, resolveConfig } from "./config.ts";
 import { CpuPool } from "./pool.ts";
 import type { CpuResult, Fault, ProgramOptions, RunResult } from "./program.ts";
-import { resolveProgram } from "./resolve-program.ts";
+import { programOptions, resolveProgram } from "./resolve-program.ts";
 import type { CampaignAnswer, CampaignTask, CpuAnswer, CpuTask, MachineParts } from "./task.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -80,12 +80,9 @@ export class Machine {
 
   /** Runs a workload by name, or a kernel module by path, on every CPU. */
   async run(program: string, options: RunOptions = {}): Promise<RunResult> {
-    if (this.state !== "ready")
-      throw new UsageError(`the machine is ${this.state}; it cannot start a program`);
-    const moduleUrl = resolveProgram(program);
+    const { moduleUrl, given } = await this.begin(program, options);
     const startedAt = performance.now();
-    this.state = "running";
-    const run = new Run(this.parts, this.pool, this.control, options);
+    const run = new Run(this.parts, this.pool, this.control, { ...options, options: given });
     const outcome = await run.execute(moduleUrl);
     this.state = outcome.fault === null ? "ready" : "dead";
     if (outcome.fault !== null) await this.pool.destroy();
@@ -97,7 +94,7 @@ export class Machine {
       tokens: this.config.tokens,
       pinned: false,
       program,
-      options: options.options ?? {},
+      options: given,
       wallMs: performance.now() - startedAt,
       cpuResults: outcome.cpuResults,
       locks: [],
@@ -114,11 +111,9 @@ export class Machine {
   async explore(program: string, campaign: CampaignTask, options: RunOptions = {}): Promise<CampaignResult> {
     if (this.config.shape.mode !== "explore")
       throw new UsageError('explore needs a machine with mode "explore"');
-    if (this.state !== "ready")
-      throw new UsageError(`the machine is ${this.state}; it cannot start a program`);
-    this.state = "running";
-    const run = new Run(this.parts, this.pool, this.control, options);
-    const result = await run.explore(resolveProgram(program), campaign);
+    const { moduleUrl, given } = await this.begin(program, options);
+    const run = new Run(this.parts, this.pool, this.control, { ...options, options: given });
+    const result = await run.explore(moduleUrl, campaign);
     this.state = result.fault === null && result.failure === null ? "ready" : "dead";
     if (this.state === "dead") await this.pool.release();
     return result;
@@ -131,6 +126,23 @@ export class Machine {
     this.state = "dead";
     await this.broadcast((cpu) => ({ kind: "release", cpu, id: this.parts.id }));
     await this.pool.release();
+  }
+
+  /** Claims the machine for `program`, whose options are checked first. */
+  private async begin(
+    program: string,
+    options: RunOptions,
+  ): Promise<{ moduleUrl: string; given: ProgramOptions }> {
+    if (this.state !== "ready")
+      throw new UsageError(`the machine is ${this.state}; it cannot start a program`);
+    this.state = "running";
+    try {
+      const moduleUrl = resolveProgram(program);
+      return { moduleUrl, given: await programOptions(moduleUrl, options.options ?? {}, this.config.cpus) };
+    } catch (error) {
+      this.state = "ready";
+      throw error;
+    }
   }
 
   private async attachAll(): Promise<void> {

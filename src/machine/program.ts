@@ -6,6 +6,7 @@
  */
 
 import type { Shape } from "../memory/shape.ts";
+import type { WorkloadDescription } from "../workloads/description.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** Values that a program is given: from `--set key=value` or the library's `options`. */
@@ -13,6 +14,8 @@ export type ProgramOptions = Readonly<Record<string, string | number | boolean>>
 
 /** The exports of a kernel module. */
 export interface KernelModule {
+  /** Name, phases and options: with it, the options are checked and completed before the run. */
+  readonly describe?: WorkloadDescription;
   /** On the boot CPU alone, before the others start.  What it returns is given to every `run` (plain data). */
   setup?(kernel: Kernel, options: ProgramOptions): unknown;
   /** On every CPU, at once.  What it returns is this CPU's `value` (plain data). */

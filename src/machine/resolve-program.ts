@@ -6,9 +6,13 @@ import { existsSync, readdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { UsageError } from "../memory/bug.ts";
+import { resolveOptions, type WorkloadDescription } from "../workloads/description.ts";
+import type { KernelModule, ProgramOptions } from "./program.ts";
 
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
 const WORKLOADS = new URL("../workloads/", import.meta.url);
+/** The one module of that folder that is no workload. */
+const DESCRIPTION = "description";
 
 /** Names of the workloads that smpsim ships. */
 export function workloadNames(): string[] {
@@ -17,6 +21,7 @@ export function workloadNames(): string[] {
   return readdirSync(folder)
     .filter((file) => file.endsWith(`.${extension}`) && !file.endsWith(".d.ts"))
     .map((file) => file.slice(0, -extension.length - 1))
+    .filter((name) => name !== DESCRIPTION)
     .sort();
 }
 
@@ -34,4 +39,28 @@ export function resolveProgram(program: string): string {
     );
   }
   return new URL(`${program}.${extension}`, WORKLOADS).href;
+}
+
+/** What the module at `moduleUrl` says about itself; null when it says nothing, or when only a CPU can load it. */
+export async function describeProgram(moduleUrl: string): Promise<WorkloadDescription | null> {
+  try {
+    return ((await import(moduleUrl)) as Partial<KernelModule>).describe ?? null;
+  } catch {
+    // The CPUs load it too, and theirs is the error with a place in the run's report.
+    return null;
+  }
+}
+
+/** `given` checked and completed by what the program says about itself.  Throws UsageError. */
+export async function programOptions(
+  moduleUrl: string,
+  given: ProgramOptions,
+  cpus: number,
+): Promise<ProgramOptions> {
+  const description = await describeProgram(moduleUrl);
+  if (description === null) return given;
+  const { name, minCpus = 1 } = description;
+  if (cpus < minCpus)
+    throw new UsageError(`${name}: it needs at least ${minCpus} CPUs; the machine has ${cpus}`);
+  return resolveOptions(description, given);
 }
