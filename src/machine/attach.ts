@@ -7,17 +7,13 @@
 import { Cpu } from "../hardware/cpu.ts";
 import type { Memory } from "../memory/memory.ts";
 import { shape } from "../memory/shape.ts";
-import { TraceRing } from "../memory/trace.ts";
 import type { Turn } from "../memory/turn.ts";
 import type { ExploreThread } from "../schedule/explore/create.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
 import type { HostMoment } from "../schedule/host-clock.ts";
+import { ringOf } from "./buffers.ts";
 import { Kernel } from "./kernel.ts";
 import type { MachineParts } from "./task.ts";
-
-/** Events a ring keeps: few for the hang report, many for a timeline. */
-export const RING_EVENTS = 256;
-export const TRACE_RING_EVENTS = 16384;
 
 /** The scheduler side of a CPU's thread, beyond the `Turn` that the kernel sees. */
 export interface ThreadTurn extends Turn {
@@ -41,11 +37,7 @@ export async function attachCpu(machine: MachineParts, cpu: number): Promise<Cpu
   const control = new Int32Array(buffers.control);
   const parts = { ...buffers, control, cpu, cpus: config.cpus, tokens: config.tokens, origin };
   const { turn, memory, explore } = await createTurnAndMemory(parts);
-  const trace = new TraceRing(buffers.trace, {
-    cpu,
-    events: shape.trace ? TRACE_RING_EVENTS : RING_EVENTS,
-    nowNs: () => turn.nowNs(),
-  });
+  const trace = ringOf(machine, cpu, () => turn.nowNs());
   const processor = new Cpu({
     id: cpu,
     cpus: config.cpus,

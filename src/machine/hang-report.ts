@@ -4,8 +4,8 @@
 
 import { CPU_STATE_WORDS, CpuState } from "../hardware/cpu-state.ts";
 import { CpuControl, cpuControl, RunState } from "../memory/control.ts";
-import { TRACE_EVENT_NAMES, TraceRing } from "../memory/trace.ts";
-import { RING_EVENTS, TRACE_RING_EVENTS } from "./attach.ts";
+import { TRACE_EVENT_NAMES } from "../memory/trace.ts";
+import { ringOf } from "./buffers.ts";
 import type { MachineParts } from "./task.ts";
 
 const STATE_NAMES = ["off", "running", "parked", "ready"];
@@ -38,9 +38,7 @@ export function hangReport(machine: MachineParts, control: Int32Array): string {
 }
 
 function lastEvents(machine: MachineParts, cpu: number): string[] {
-  const events = machine.config.shape.trace ? TRACE_RING_EVENTS : RING_EVENTS;
-  const ring = new TraceRing(machine.buffers.trace, { cpu, events, nowNs: () => 0 });
-  return ring
+  return ringOf(machine, cpu)
     .last(LAST_EVENTS)
     .map((e) => `  [${(e.timeNs / 1e9).toFixed(6)}] ${TRACE_EVENT_NAMES[e.code] ?? e.code} ${e.a} ${e.b}`);
 }

@@ -1,0 +1,34 @@
+/**
+ * The buffers that make a machine, and who finds what in them.
+ */
+
+import { CPU_STATE_WORDS } from "../hardware/cpu-state.ts";
+import { controlWords } from "../memory/control.ts";
+import { TraceRing, traceWords } from "../memory/trace.ts";
+import { createExploreBuffers } from "../schedule/explore/create.ts";
+import type { ResolvedConfig } from "./config.ts";
+import type { Buffers, MachineParts } from "./task.ts";
+
+/** Events a ring keeps: few for the hang report, many for a timeline. */
+const RING_EVENTS = 256;
+const TRACED_RING_EVENTS = 16384;
+
+export function createBuffers(config: ResolvedConfig): Buffers {
+  const statesBytes = config.cpus * CPU_STATE_WORDS * 4;
+  return {
+    ram: new SharedArrayBuffer(config.memoryBytes),
+    control: new SharedArrayBuffer(controlWords(config.cpus) * 4),
+    states: new SharedArrayBuffer(statesBytes),
+    trace: new SharedArrayBuffer(traceWords(config.cpus, ringEvents(config)) * 4),
+    explore: config.shape.mode === "explore" ? createExploreBuffers(config.memoryBytes, statesBytes) : null,
+  };
+}
+
+/** The trace ring of `cpu`; `nowNs` is needed only by who records. */
+export function ringOf(machine: MachineParts, cpu: number, nowNs: () => number = () => 0): TraceRing {
+  return new TraceRing(machine.buffers.trace, { cpu, events: ringEvents(machine.config), nowNs });
+}
+
+function ringEvents(config: ResolvedConfig): number {
+  return config.shape.trace ? TRACED_RING_EVENTS : RING_EVENTS;
+}

@@ -1,0 +1,195 @@
+/**
+ * One run of a program: setup alone, run on all CPUs, check alone.
+ *
+ * The first fault wins; after it nobody is waited for longer than the grace time.
+ */
+
+import { interruptCounts } from "../hardware/cpu-state.ts";
+import { Control, PANIC_MAIN } from "../memory/control.ts";
+import { explore } from "../schedule/explore/state.ts";
+import { raisePanic } from "../schedule/panic.ts";
+import type { CpuPool } from "./pool.ts";
+import type { CpuResult, Fault, ProgramOptions } from "./program.ts";
+import type { CampaignAnswer, CampaignTask, CpuTask, MachineParts } from "./task.ts";
+import { Watchdog } from "./watchdog.ts";
+
+/** How long CPUs may take to unwind after a failure before their threads are ended, ms. */
+const GRACE_MS = 1000;
+
+export interface RunOptions {
+  /** The program's own options (`--set key=value`). */
+  readonly options?: ProgramOptions;
+  /** Length of the run; programs stop at their next look. */
+  readonly seconds?: number;
+  /** Operations a CPU instead of a time. */
+  readonly operations?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What a campaign found. */
+export interface CampaignResult {
+  readonly failure: CampaignAnswer["failure"];
+  /** A failure of the campaign itself: setup, a lost thread. */
+  readonly fault: Fault | null;
+  readonly executions: number;
+  readonly steps: number;
+  readonly switches: number;
+  readonly elapsedMs: number;
+  readonly hash: number;
+  readonly reached: readonly string[];
+  /** Replay: the step at which the program took another way than recorded; -1 if it did not. */
+  readonly divergedAt: number;
+}
+
+export interface Outcome {
+  readonly cpuResults: readonly CpuResult[];
+  readonly interrupts: Readonly<Record<string, number>>;
+  readonly fault: Fault | null;
+}
+
+export class Run {
+  private readonly parts: MachineParts;
+  private readonly pool: CpuPool;
+  private readonly control: Int32Array;
+  private readonly options: RunOptions;
+
+  constructor(parts: MachineParts, pool: CpuPool, control: Int32Array, options: RunOptions) {
+    this.parts = parts;
+    this.pool = pool;
+    this.control = control;
+    this.options = options;
+  }
+
+  async execute(moduleUrl: string): Promise<Outcome> {
+    const { cpus } = this.parts.config;
+    const options = this.options.options ?? {};
+    const common = { id: this.parts.id, moduleUrl, options };
+    const setup = await this.sendAll([{ ...common, kind: "setup", cpu: 0, values: [] }]);
+    const nothing = { cpuResults: [], interrupts: {} };
+    if (setup.fault !== null) return { ...nothing, fault: setup.fault };
+    const before = interruptCounts(this.parts.buffers.states, cpus);
+    this.armControl();
+    const shared = setup.values[0];
+    const operations = this.options.operations ?? Infinity;
+    const tasks: CpuTask[] = [];
+    for (let cpu = 0; cpu < cpus; cpu++) tasks.push({ ...common, kind: "run", cpu, shared, operations });
+    const stopTimer = this.stopWhenDue();
+    const ran = await this.sendAll(tasks);
+    stopTimer();
+    const cpuResults = ran.values as CpuResult[];
+    if (ran.fault !== null) return { ...nothing, fault: ran.fault };
+    const interrupts = interruptCounts(this.parts.buffers.states, cpus);
+    for (const label of Object.keys(interrupts)) interrupts[label] -= before[label];
+    const values = cpuResults.map((r) => r.value);
+    const checked = await this.sendAll([{ ...common, kind: "check", cpu: 0, values }]);
+    return { cpuResults, interrupts, fault: checked.fault };
+  }
+
+  async explore(moduleUrl: string, campaign: CampaignTask): Promise<CampaignResult> {
+    const { cpus } = this.parts.config;
+    const options = this.options.options ?? {};
+    const common = { id: this.parts.id, moduleUrl, options };
+    const setup = await this.sendAll([{ ...common, kind: "setup", cpu: 0, values: [] }]);
+    const prepared =
+      setup.fault ?? (await this.sendAll([{ id: this.parts.id, kind: "prepare", cpu: 0, campaign }])).fault;
+    const startedAt = performance.now();
+    let fault = prepared;
+    let answers: CampaignAnswer[] = [];
+    if (fault === null) {
+      const tasks: CpuTask[] = [];
+      for (let cpu = 0; cpu < cpus; cpu++) {
+        tasks.push({ ...common, kind: "explore", cpu, shared: setup.values[0], campaign });
+      }
+      const ran = await this.sendAll(tasks);
+      fault = ran.fault;
+      answers = ran.values.filter((a) => a !== null) as CampaignAnswer[];
+    }
+    const doubles = new Float64Array(this.control.buffer);
+    const failure = answers.find((a) => a.failure !== null)?.failure ?? null;
+    return {
+      failure,
+      fault,
+      executions: this.control[explore.execution],
+      steps: doubles[explore.totalSteps >> 1],
+      switches: doubles[explore.totalSwitches >> 1],
+      elapsedMs: performance.now() - startedAt,
+      hash: answers[0]?.hash ?? 0,
+      reached: [...new Set(answers.flatMap((a) => a.reached))],
+      divergedAt: this.control[explore.diverged] - 1,
+    };
+  }
+
+  private armControl(): void {
+    const { control } = this;
+    control[Control.stop] = 0;
+    control[Control.running] = 0;
+    control[Control.gateCount] = 0;
+    Atomics.store(control, Control.unfinished, this.parts.config.cpus);
+  }
+
+  /** Sets the stop word when the time is up (counted from the CPUs' common start) or the signal fires. */
+  private stopWhenDue(): () => void {
+    const { seconds, signal } = this.options;
+    const stop = (): void => void Atomics.store(this.control, Control.stop, 1);
+    signal?.addEventListener("abort", stop);
+    if (signal?.aborted) stop();
+    let timer: NodeJS.Timeout | undefined;
+    let over = false;
+    if (seconds !== undefined) {
+      const begun = Atomics.waitAsync(this.control, Control.running, 0);
+      void Promise.resolve(begun.value).then(() => {
+        if (!over) timer = setTimeout(stop, seconds * 1000);
+      });
+    }
+    return () => {
+      over = true;
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+    };
+  }
+
+  /** Sends tasks to their CPUs; the first fault wins, and after it nobody is waited for longer than the grace time. */
+  private async sendAll(tasks: readonly CpuTask[]): Promise<{ values: unknown[]; fault: Fault | null }> {
+    const { cpus } = this.parts.config;
+    let fault: Fault | null = null;
+    let giveUp: (() => void) | undefined;
+    const givenUp = new Promise<void>((resolve) => {
+      giveUp = resolve;
+    });
+    const fail = (found: Fault): void => {
+      if (fault !== null) return;
+      fault = found;
+      raisePanic(this.control, PANIC_MAIN, cpus);
+      setTimeout(() => giveUp?.(), GRACE_MS).unref();
+    };
+    const watchdog = new Watchdog(this.parts, this.control, fail);
+    const values: unknown[] = new Array(tasks.length).fill(null);
+    const all = tasks.map(async (task, i) => {
+      try {
+        const answer = await this.pool.send(task);
+        if (answer.ok) values[i] = answer.value;
+        else if (!answer.stopped) fail(answer.fault);
+      } catch (error) {
+        fail(lostThread(task.cpu, error));
+      }
+    });
+    await Promise.race([Promise.all(all), givenUp]);
+    watchdog.stop();
+    if (fault !== null) this.pool.poison();
+    return { values, fault };
+  }
+}
+
+function lostThread(cpu: number, error: unknown): Fault {
+  const e = error as Error & { code?: string };
+  const memory = e.code === "ERR_WORKER_OUT_OF_MEMORY";
+  return {
+    kind: memory ? "memory" : "worker",
+    cpu,
+    message: memory
+      ? `cpu ${cpu}: its thread ran out of heap (raise heapMiB)`
+      : `cpu ${cpu}: its thread ended: ${e.message}`,
+    stack: e.stack ?? "",
+    report: "",
+  };
+}
