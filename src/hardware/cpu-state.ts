@@ -6,7 +6,7 @@
 
 import { RANDOM_WORDS } from "../memory/random.ts";
 import { align, array, float64, struct, word, wordsIn } from "../memory/struct.ts";
-import { VECTOR_NAMES, VECTORS } from "./vectors.ts";
+import { VECTORS } from "./vectors.ts";
 
 export const CpuState = struct("cpu_state", {
   irqsEnabled: word("owner-cpu", "flags"),
@@ -28,19 +28,3 @@ export const CpuState = struct("cpu_state", {
 
 /** Words of one CPU's state; a whole number of cache lines. */
 export const CPU_STATE_WORDS = Math.ceil(wordsIn(CpuState) / 16) * 16;
-
-/** Interrupts taken by `cpu` since boot, by vector. */
-export function interruptsOf(states: SharedArrayBuffer, cpu: number): Float64Array {
-  return new Float64Array(states, (cpu * CPU_STATE_WORDS + CpuState.interrupts) * 4, VECTORS);
-}
-
-/** Interrupts taken since boot, by label of `/proc/interrupts`, summed over CPUs. */
-export function interruptCounts(states: SharedArrayBuffer, cpus: number): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (let v = 0; v < VECTORS; v++) {
-    let sum = 0;
-    for (let cpu = 0; cpu < cpus; cpu++) sum += interruptsOf(states, cpu)[v];
-    counts[VECTOR_NAMES[v][0]] = sum;
-  }
-  return counts;
-}

@@ -4,10 +4,10 @@
  * The first fault wins; after it nobody is waited for longer than the grace time.
  */
 
-import { interruptCounts } from "../hardware/cpu-state.ts";
 import { Control, PANIC_MAIN } from "../memory/control.ts";
 import { explore } from "../schedule/explore/state.ts";
 import { raisePanic } from "../schedule/panic.ts";
+import { interruptCounts } from "./interrupts.ts";
 import type { CpuPool } from "./pool.ts";
 import type { CpuResult, Fault, ProgramOptions } from "./program.ts";
 import type { CampaignAnswer, CampaignTask, CpuTask, MachineParts } from "./task.ts";
