@@ -21,9 +21,12 @@ if (!TOOLS.includes(tool)) {
   process.exit(2);
 }
 if (!existsSync(program)) run("npm", ["install", "--no-package-lock", "--no-audit", "--no-fund"], folder);
-const destination = ["--dest", join(root, "reports", "clinic")];
-const target = [process.execPath, join(root, "src", "cli", "main.ts"), ...command];
-run(process.execPath, [program, tool, "--open=false", ...destination, "--", ...target], root);
+// Without these, clinic asks whether it may report its use, and waits.
+Object.assign(process.env, { NO_INSIGHT: "1", NO_UPDATE_NOTIFIER: "1" });
+const flags = ["--open=false", "--dest", join(root, "reports", "clinic")];
+const guard = ["--require", join(folder, "main-thread-only.cjs")];
+const target = [process.execPath, ...guard, join(root, "src", "cli", "main.ts"), ...command];
+run(process.execPath, [program, tool, ...flags, "--", ...target], root);
 
 function run(name, args, cwd) {
   const result = spawnSync(name, args, { cwd, stdio: "inherit", shell: process.platform === "win32" });
