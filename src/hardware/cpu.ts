@@ -183,6 +183,21 @@ export class Cpu {
     return this.doubles[(this.base + state.interrupts + 2 * vector) >> 1];
   }
 
+  // ---- lock waits, for the hang report ----
+
+  get waitClass(): number {
+    return this.control[cpuControl(this.id) + CpuControl.waitClass];
+  }
+  get waitLock(): number {
+    return this.control[cpuControl(this.id) + CpuControl.waitLock];
+  }
+
+  /** Says which lock this CPU waits for: its class plus 1 and its address; 0, 0 none. */
+  setLockWait(waitClass: number, lock: number): void {
+    this.control[cpuControl(this.id) + CpuControl.waitClass] = waitClass;
+    this.control[cpuControl(this.id) + CpuControl.waitLock] = lock;
+  }
+
   // ---- time ----
 
   nowNs(): number {

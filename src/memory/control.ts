@@ -52,8 +52,9 @@ export const CpuControl = struct("cpu_control", {
   waitAddress: word("owner-cpu", "pointer:word"),
   waitMask: word("owner-cpu"),
   waitValue: word("owner-cpu"),
-  /** Lock class the CPU waits for in a slow path, plus 1; 0 none. */
+  /** Lock that the CPU waits for in a slow path, and its class plus 1; 0 none. */
   waitClass: word("owner-cpu"),
+  waitLock: word("owner-cpu", "pointer:lock"),
   /** Host thread id, for pinning; 0 unknown. */
   threadId: word("owner-cpu"),
   /** Whether the CPU was given its token out of turn, for a pending interrupt. */

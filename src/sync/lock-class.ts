@@ -1,0 +1,111 @@
+/**
+ * Lock classes: what kind of data a lock guards.  One static table, equal in all workers; statistics and reports name
+ * locks by it.  Linux: struct lock_class_key; the names are those of /proc/lock_stat.
+ */
+
+import { bug } from "../memory/bug.ts";
+
+export const LockClass = {
+  NONE: 0,
+  ZONE: 1,
+  PCP: 2,
+  PCP_BATCH_HIGH: 3,
+  LRU: 4,
+  MMAP: 5,
+  PAGE_TABLE: 6,
+  SPLIT_PTE: 7,
+  ANON_VMA: 8,
+  I_MMAP: 9,
+  SLAB_NODE: 10,
+  SLAB_MUTEX: 11,
+  VMAP_AREA: 12,
+  SWAP: 13,
+  SHRINKER: 14,
+  RUN_QUEUE: 15,
+  WAIT_QUEUE: 16,
+  PID: 17,
+  MUTEX_WAIT: 18,
+  RWSEM_WAIT: 19,
+  RWLOCK_WAIT: 20,
+  SEMAPHORE: 21,
+  COMPLETION: 22,
+  RCU_NODE: 23,
+  PERCPU: 24,
+  PERCPU_COUNTER: 25,
+  MM: 26,
+  INODE: 27,
+  FUTEX: 28,
+  DEFERRED_SPLIT: 29,
+  TIMER: 30,
+  SEQLOCK: 31,
+  MM_LIST: 32,
+  MEMCG: 33,
+  KHUGEPAGED: 34,
+  BARRIER: 35,
+  TASKLIST: 36,
+  // For kernel modules and tests.
+  TEST_A: 40,
+  TEST_B: 41,
+  TEST_C: 42,
+  TEST_D: 43,
+  TEST_E: 44,
+  TEST_F: 45,
+  TEST_G: 46,
+  TEST_H: 47,
+} as const;
+
+/** Classes, unused numbers included: ids are 0 to LOCK_CLASSES - 1. */
+export const LOCK_CLASSES = 48;
+
+const NAMES: Readonly<Record<number, string>> = {
+  [LockClass.NONE]: "(no class)",
+  [LockClass.ZONE]: "&zone->lock",
+  [LockClass.PCP]: "&pcp->lock",
+  [LockClass.PCP_BATCH_HIGH]: "pcp_batch_high_lock",
+  [LockClass.LRU]: "&lruvec->lru_lock",
+  [LockClass.MMAP]: "&mm->mmap_lock",
+  [LockClass.PAGE_TABLE]: "&mm->page_table_lock",
+  [LockClass.SPLIT_PTE]: "ptlock_ptr(ptdesc)",
+  [LockClass.ANON_VMA]: "&anon_vma->rwsem",
+  [LockClass.I_MMAP]: "&mapping->i_mmap_rwsem",
+  [LockClass.SLAB_NODE]: "&n->list_lock",
+  [LockClass.SLAB_MUTEX]: "slab_mutex",
+  [LockClass.VMAP_AREA]: "&vn->busy.lock",
+  [LockClass.SWAP]: "&si->lock",
+  [LockClass.SHRINKER]: "shrinker_mutex",
+  [LockClass.RUN_QUEUE]: "&rq->__lock",
+  [LockClass.WAIT_QUEUE]: "&wq_head->lock",
+  [LockClass.PID]: "&p->pi_lock",
+  [LockClass.MUTEX_WAIT]: "&lock->wait_lock",
+  [LockClass.RWSEM_WAIT]: "&sem->wait_lock",
+  [LockClass.RWLOCK_WAIT]: "&lock->rw_wait_lock",
+  [LockClass.SEMAPHORE]: "&sem->lock",
+  [LockClass.COMPLETION]: "&x->wait.lock",
+  [LockClass.RCU_NODE]: "rcu_node_0",
+  [LockClass.PERCPU]: "pcpu_lock",
+  [LockClass.PERCPU_COUNTER]: "&fbc->lock",
+  [LockClass.MM]: "&mm->arg_lock",
+  [LockClass.INODE]: "&xa->xa_lock",
+  [LockClass.FUTEX]: "&hb->lock",
+  [LockClass.DEFERRED_SPLIT]: "&ds_queue->split_queue_lock",
+  [LockClass.TIMER]: "&base->lock",
+  [LockClass.SEQLOCK]: "&sl->lock",
+  [LockClass.MM_LIST]: "mmlist_lock",
+  [LockClass.MEMCG]: "&memcg->lock",
+  [LockClass.KHUGEPAGED]: "khugepaged_mm_lock",
+  [LockClass.BARRIER]: "&barrier->lock",
+  [LockClass.TASKLIST]: "tasklist_lock",
+  [LockClass.TEST_A]: "test_a",
+  [LockClass.TEST_B]: "test_b",
+  [LockClass.TEST_C]: "test_c",
+  [LockClass.TEST_D]: "test_d",
+  [LockClass.TEST_E]: "test_e",
+  [LockClass.TEST_F]: "test_f",
+  [LockClass.TEST_G]: "test_g",
+  [LockClass.TEST_H]: "test_h",
+};
+
+/** The name of class `classId`, as /proc/lock_stat prints it. */
+export function lockClassName(classId: number): string {
+  return NAMES[classId] ?? bug(`lock class ${classId} has no name; valid are 0 to ${LOCK_CLASSES - 1}`);
+}
