@@ -15,8 +15,6 @@ export interface Booted extends BootResult {
   readonly image: ImageLayout;
   readonly mm: MmImage;
   readonly blocks: readonly { pfn: number; order: number }[];
-  /** Names of the locks that were formatted, by address. */
-  readonly locks: ReadonlyMap<number, string>;
 }
 
 export function bootOnly(config: TopologyConfig, options: Partial<BootOptions> = {}): Booted {
@@ -26,14 +24,12 @@ export function bootOnly(config: TopologyConfig, options: Partial<BootOptions> =
   const image = new ImageLayout();
   const mm = declareMm(image, plan);
   const blocks: { pfn: number; order: number }[] = [];
-  const locks = new Map<number, string>();
   const result = bootMemory({
     memory,
     image,
     mm,
-    formatLock: (address, name) => locks.set(address, name),
     attachBuddy: () => (pfn, order) => blocks.push({ pfn, order }),
     options: { banner: "smpsim", ...options },
   });
-  return { ...result, topology, memory, image, mm, blocks, locks };
+  return { ...result, topology, memory, image, mm, blocks };
 }

@@ -33,7 +33,7 @@ import {
 } from "./boot-info.ts";
 import { logFirmwareMap, logNodes, logZones, memoryLine } from "./boot-lines.ts";
 import { BootLog } from "./boot-log.ts";
-import { type FormatLock, formatGlobals, formatNode, formatPageLists, formatZones } from "./format.ts";
+import { formatGlobals, formatNode, formatPageLists, formatZones } from "./format.ts";
 import { handOver, type ReleaseBlock } from "./hand-over.ts";
 import { initMemMap, PAGE_STRUCT_BYTES } from "./mem-map.ts";
 import { Memblock } from "./memblock.ts";
@@ -59,7 +59,6 @@ export interface BootParts {
   readonly memory: Memory;
   readonly image: ImageLayout;
   readonly mm: MmImage;
-  readonly formatLock: FormatLock;
   /** Attaches the buddy allocator to the formatted zones. */
   readonly attachBuddy: () => ReleaseBlock;
   readonly options: BootOptions;
@@ -182,16 +181,16 @@ class Boot {
   }
 
   formatAll(): void {
-    const { memory, mm, formatLock } = this.parts;
+    const { memory, mm } = this.parts;
     const { memMap, zones } = mm.plan;
     const { maxPfn } = mm.plan.topology;
     const at = { memMap: this.memMap, maxPfn, pageblocks: this.pageblocks, frames: memMap.frames };
-    formatGlobals(memory, mm, at, formatLock);
+    formatGlobals(memory, mm, at);
     for (const node of zones.nodes) {
-      formatNode(memory, mm, node, formatLock);
-      formatZones(memory, mm, node, formatLock);
+      formatNode(memory, mm, node);
+      formatZones(memory, mm, node);
     }
-    formatPageLists(memory, mm, formatLock);
+    formatPageLists(memory, mm);
   }
 
   fillMemMap(): void {

@@ -8,6 +8,8 @@
 import type { Memory } from "../../memory/memory.ts";
 import { wordsIn } from "../../memory/struct.ts";
 import type { Pointer } from "../../memory/units.ts";
+import { LockClass } from "../../sync/lock-class.ts";
+import { SpinLock } from "../../sync/spinlock-layout.ts";
 import { FREE_AREA_WORDS, FreeArea } from "../pages/free-area.ts";
 import { listInit } from "../pages/list.ts";
 import { MIGRATE_TYPES, MigrateType, ORDERS, PAGEBLOCK_PAGES } from "../pages/migrate-types.ts";
@@ -18,9 +20,6 @@ import { Zone, type ZoneRef } from "../pages/zone.ts";
 import { ZONE_INDEXES, ZoneIndex } from "../pages/zone-index.ts";
 import type { MmImage } from "./mm-image.ts";
 import type { NodePlan, ZoneSpan } from "./zone-plan.ts";
-
-/** Gives the spinlock at `address` its first state; `name` is its class. */
-export type FormatLock = (address: Pointer, name: string) => void;
 
 const LIST_WORDS = 2;
 /** vm.lowmem_reserve_ratio, by zone index. */
@@ -37,7 +36,6 @@ export function formatGlobals(
   memory: Memory,
   mm: MmImage,
   at: { memMap: Pointer; maxPfn: number; pageblocks: Pointer; frames: number },
-  formatLock: FormatLock,
 ): void {
   const g = mm.globals.address;
   memory.write(g + PageGlobals.memMap, at.memMap);
@@ -54,12 +52,10 @@ export function formatGlobals(
   for (let index = 0; index < ZONE_INDEXES; index++) {
     memory.write(g + PageGlobals.lowmemReserveRatio + index, LOWMEM_RESERVE_RATIO[index] ?? 0);
   }
-  formatLock(g + PageGlobals.drainLock, "pcpu_drain_lock");
-  formatLock(g + PageGlobals.oomLock, "oom_lock");
   memory.fill(at.pageblocks, (at.frames / PAGEBLOCK_PAGES) * wordsIn(Pageblock), MigrateType.MOVABLE);
 }
 
-export function formatNode(memory: Memory, mm: MmImage, node: NodePlan, formatLock: FormatLock): void {
+export function formatNode(memory: Memory, mm: MmImage, node: NodePlan): void {
   const at = mm.nodes.at(node.id);
   memory.write(at + Node.id, node.id);
   memory.write(at + Node.nrZones, node.zones.length === 0 ? 0 : node.zones[node.zones.length - 1].index + 1);
@@ -67,16 +63,16 @@ export function formatNode(memory: Memory, mm: MmImage, node: NodePlan, formatLo
   memory.write(at + Node.presentPages, node.present);
   memory.write(at + Node.spannedPages, node.endPfn - node.startPfn);
   memory.write(at + Node.nodestats, mm.nodestats.at(node.id));
-  formatLock(at + Node.lruLock, "lruvec->lru_lock");
+  formatLock(memory, at + Node.lruLock, LockClass.LRU);
 }
 
 /** All zone slots of a node get free lists and a lock, so that a walk over slots needs no special case. */
-export function formatZones(memory: Memory, mm: MmImage, node: NodePlan, formatLock: FormatLock): void {
+export function formatZones(memory: Memory, mm: MmImage, node: NodePlan): void {
   for (let index = 0; index < ZONE_INDEXES; index++) {
     const zone = mm.zoneAt(node.id, index);
     memory.write(zone + Zone.index, index);
     memory.write(zone + Zone.node, node.id);
-    formatLock(zone + Zone.lock, "zone->lock");
+    formatLock(memory, zone + Zone.lock, LockClass.ZONE);
     for (let order = 0; order < ORDERS; order++) {
       const area = zone + Zone.freeArea + order * FREE_AREA_WORDS;
       for (let type = 0; type < MIGRATE_TYPES; type++)
@@ -99,14 +95,19 @@ function formatZone(memory: Memory, mm: MmImage, zone: ZoneRef, span: ZoneSpan):
 }
 
 /** Empty page lists on every CPU; their sizes come with `setupPageLists`. */
-export function formatPageLists(memory: Memory, mm: MmImage, formatLock: FormatLock): void {
+export function formatPageLists(memory: Memory, mm: MmImage): void {
   for (const { position } of mm.populated) {
     for (let cpu = 0; cpu < mm.plan.topology.possibleCpus; cpu++) {
       const pcp = mm.pagesets.at(position) + cpu * mm.pagesets.unitWords;
-      formatLock(pcp + PerCpuPages.lock, "pcp->lock");
+      formatLock(memory, pcp + PerCpuPages.lock, LockClass.PCP);
       memory.write(pcp + PerCpuPages.batch, 1);
       for (let list = 0; list < PCP_LISTS; list++)
         listInit(memory, pcp + PerCpuPages.lists + list * LIST_WORDS);
     }
   }
+}
+
+/** All zero is a free lock already; what it lacks is its class. */
+function formatLock(memory: Memory, lock: Pointer, classId: number): void {
+  memory.write(lock + SpinLock.classId, classId);
 }

@@ -5,10 +5,14 @@ import { checkBoot } from "../../../src/mm/boot/boot-check.ts";
 import { attachMemory, BOOT_INFO, BootInfo } from "../../../src/mm/boot/boot-info.ts";
 import { bootMemory } from "../../../src/mm/boot/boot-memory.ts";
 import { declareMm, planMemory } from "../../../src/mm/boot/mm-image.ts";
+import { Node } from "../../../src/mm/pages/node.ts";
 import { Page, PageType, pageRef } from "../../../src/mm/pages/page.ts";
 import { PageGlobals } from "../../../src/mm/pages/page-globals.ts";
+import { PerCpuPages } from "../../../src/mm/pages/per-cpu-pages.ts";
 import { Watermark, Zone } from "../../../src/mm/pages/zone.ts";
 import { ZoneIndex } from "../../../src/mm/pages/zone-index.ts";
+import { LockClass } from "../../../src/sync/lock-class.ts";
+import { SpinLock } from "../../../src/sync/spinlock-layout.ts";
 import { type Booted, bootOnly } from "../../support/boot.ts";
 import { soloCpu } from "../../support/solo.ts";
 
@@ -43,9 +47,10 @@ describe("a PC of 256 MiB", () => {
   });
 
   test("marks reserved and missing frames, and leaves holes of whole pageblocks alone", () => {
-    const typeOf = (pfn: number) => booted.memory.read(pageRef(booted.record.memMap, pfn) + Page.type);
-    expect([0, 1, 0x9f, 0xa0, 0xff, 0x1000].map(typeOf)).toEqual(new Array(6).fill(PageType.RESERVED));
-    expect(typeOf(0x100)).toBe(PageType.NONE);
+    expect([0, 1, 0x9f, 0xa0, 0xff, 0x1000].map((pfn) => typeOf(booted, pfn))).toEqual(
+      new Array(6).fill(PageType.RESERVED),
+    );
+    expect(typeOf(booted, 0x100)).toBe(PageType.NONE);
   });
 
   test("keeps the kernel's parts apart", () => {
@@ -87,7 +92,6 @@ describe("a PC of 256 MiB", () => {
         memory: booted.memory,
         image,
         mm,
-        formatLock: () => {},
         attachBuddy: () => () => {},
         options: { banner: "again" },
       });
@@ -106,16 +110,12 @@ describe("a PC of 256 MiB", () => {
     expect(high - low).toBe(low - min);
   });
 
-  test("formats the locks of zones, nodes and page lists", () => {
-    const counts = new Map<string, number>();
-    for (const name of booted.locks.values()) counts.set(name, (counts.get(name) ?? 0) + 1);
-    expect(Object.fromEntries(counts)).toMatchObject({
-      "zone->lock": 6,
-      "pcp->lock": 8,
-      "lruvec->lru_lock": 1,
-      pcpu_drain_lock: 1,
-      oom_lock: 1,
-    });
+  test("gives each lock its class", () => {
+    const classOf = (lock: number) => booted.memory.read(lock + SpinLock.classId);
+    expect(classOf(booted.mm.zoneAt(0, ZoneIndex.DMA) + Zone.lock)).toBe(LockClass.ZONE);
+    expect(classOf(booted.mm.nodes.at(0) + Node.lruLock)).toBe(LockClass.LRU);
+    for (const cpu of [0, 3])
+      expect(classOf(booted.mm.pagesets.of(cpu) + PerCpuPages.lock)).toBe(LockClass.PCP);
   });
 });
 
@@ -205,3 +205,6 @@ test("the boot record is in frame 1", () => {
 function globalWord(booted: Booted, field: keyof typeof PageGlobals): number {
   return booted.memory.read(booted.mm.globals.address + PageGlobals[field]);
 }
+
+const typeOf = (booted: Booted, pfn: number): number =>
+  booted.memory.read(pageRef(booted.record.memMap, pfn) + Page.type);
