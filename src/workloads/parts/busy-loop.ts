@@ -7,7 +7,9 @@
 import type { Cpu } from "../../hardware/cpu.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { shape } from "../../memory/shape.ts";
+import { Work } from "../../memory/work.ts";
 
+const { COMPUTE } = Work;
 const simulated = shape.mode !== "parallel";
 /** Links of the chain in one calibration run: some 30 µs, short enough to fall between two preemptions. */
 const SAMPLE_LINKS = 16_384;
@@ -41,7 +43,7 @@ export class BusyLoop {
 
   /** Works for as long as `links` take. */
   spin(links: number): void {
-    if (simulated) this.memory.work(links * CYCLES_PER_NS);
+    if (simulated) this.memory.work(COMPUTE, links * CYCLES_PER_NS);
     else this.chain(links);
   }
 
