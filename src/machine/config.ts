@@ -7,9 +7,11 @@ import { pathToFileURL } from "node:url";
 import { type Topology, type TopologyConfig, topologyOf } from "../hardware/topology.ts";
 import { UsageError } from "../memory/bug.ts";
 import { DEFAULT_SHAPE, type LockKind, type Mode, type PageLists, type Shape } from "../memory/shape.ts";
+import { MAX_RAM_BYTES, PAGE_BYTES } from "../memory/units.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 
 export const MAX_CPUS = 256;
+const MIN_MEMORY_BYTES = 512 * 1024;
 const LOCKS: readonly string[] = ["tas", "ticket", "queued", "pv"];
 const MODES: readonly string[] = ["parallel", "explore"];
 const PAGE_LISTS: readonly string[] = ["6.12", "6.0", "off"];
@@ -106,7 +108,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
   const topology = topologyOf({ ...pickTopology(config), cpus, memoryBytes: memoryOf(config) });
   return {
     cpus,
-    memoryBytes: topology.presentPages * 4096,
+    memoryBytes: topology.presentPages * PAGE_BYTES,
     topology,
     boot: {
       minFreeKbytes: integer("minFreeKbytes", config.minFreeKbytes ?? 0, 0, 2 ** 23),
@@ -142,9 +144,14 @@ export function parseBytes(field: string, text: number | string): number {
 }
 
 function memoryOf(config: MachineConfig): number | undefined {
-  if (config.memoryMap === undefined) return parseBytes("memory", config.memory ?? "256MiB");
-  if (config.memory !== undefined)
-    throw new UsageError("memory and memoryMap: valid is one of the two");
+  if (config.memoryMap === undefined) {
+    const bytes = parseBytes("memory", config.memory ?? "256MiB");
+    if (bytes >= MIN_MEMORY_BYTES && bytes <= MAX_RAM_BYTES && bytes % PAGE_BYTES === 0) return bytes;
+    throw new UsageError(
+      `memory: ${config.memory} is not valid; valid are multiples of 4KiB from 512KiB to 8GiB`,
+    );
+  }
+  if (config.memory !== undefined) throw new UsageError("memory and memoryMap: valid is one of the two");
   return undefined;
 }
 
