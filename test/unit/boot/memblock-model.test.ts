@@ -114,7 +114,7 @@ function allocate(
   let expected = modelPlace(model, op, bounds, op.node);
   if (expected < 0 && op.node >= 0 && !op.exact) expected = modelPlace(model, op, bounds, -1);
   expect(place).toBe(expected < 0 ? 0 : START + expected * UNIT);
-  for (let i = 0; expected >= 0 && i < op.size; i++) model.reserved[expected + i] = true;
+  if (expected >= 0) model.reserved.fill(true, expected, expected + op.size);
 }
 
 /** The first or last aligned run of free units of one node; -1 when there is none. */
