@@ -42,10 +42,7 @@ async function execute(task: CpuTask): Promise<unknown> {
     }
     case "check": {
       const module = await importModule(task.moduleUrl);
-      return alone(
-        threadOf(task.id),
-        (t) => module.check?.(t.kernel, task.options, task.values, task.shared) ?? null,
-      );
+      return alone(threadOf(task.id), (t) => module.check?.(t.kernel, task.options, task.values) ?? null);
     }
     case "run": {
       const module = await importModule(task.moduleUrl);
@@ -129,7 +126,7 @@ function explorePart(
       kernel.beginRun(Infinity);
       module.run(kernel, task.options, task.shared);
     },
-    check: () => module.check?.(kernel, task.options, [], task.shared),
+    check: () => module.check?.(kernel, task.options, []),
   });
   const failure = end.failure && {
     execution: end.failure.execution,

@@ -57,7 +57,6 @@ export type CpuTask =
       readonly id: number;
       readonly moduleUrl: string;
       readonly options: ProgramOptions;
-      readonly shared: unknown;
       readonly values: readonly unknown[];
     }
   | {

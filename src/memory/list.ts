@@ -45,6 +45,14 @@ export function listAddTail(memory: Memory, link: Pointer, head: Pointer): void 
   memory.write(prev, link);
 }
 
+/** Takes `link` out; its own words keep their values.  Linux: list_del. */
+export function listDel(memory: Memory, link: Pointer): void {
+  const next = memory.read(link);
+  const prev = memory.read(link + 1);
+  memory.write(next + 1, prev);
+  memory.write(prev, next);
+}
+
 /** Takes `link` out and leaves it on no list.  Linux: list_del_init. */
 export function listDelInit(memory: Memory, link: Pointer): void {
   const next = memory.read(link);

@@ -40,8 +40,7 @@ export interface Memory {
   compare(a: Pointer, b: Pointer, words: number): number;
 
   // Charges: what the code would cost beyond its accesses.  Free of charge outside simulated time.
-  /** `count` units of work of one class (memory/work). */
-  work(kind: number, count: number): void;
+  work(cycles: number): void;
   touchLines(address: Pointer, lines: number): void;
 
   /**

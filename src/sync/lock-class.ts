@@ -43,6 +43,8 @@ export const LockClass = {
   KHUGEPAGED: 34,
   BARRIER: 35,
   TASKLIST: 36,
+  PCPU_DRAIN: 37,
+  OOM: 38,
   // For kernel modules and tests.
   TEST_A: 40,
   TEST_B: 41,
@@ -95,6 +97,8 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.KHUGEPAGED]: "khugepaged_mm_lock",
   [LockClass.BARRIER]: "&barrier->lock",
   [LockClass.TASKLIST]: "tasklist_lock",
+  [LockClass.PCPU_DRAIN]: "pcpu_drain_mutex",
+  [LockClass.OOM]: "oom_lock",
   [LockClass.TEST_A]: "test_a",
   [LockClass.TEST_B]: "test_b",
   [LockClass.TEST_C]: "test_c",

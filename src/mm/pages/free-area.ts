@@ -4,13 +4,13 @@
  * Linux: include/linux/mmzone.h struct free_area.
  */
 
-import { align, embed, struct, word, wordsIn } from "../../memory/struct.ts";
+import { align, array, struct, word, wordsIn } from "../../memory/struct.ts";
 import { alignUp } from "../../memory/units.ts";
-import { ListHead } from "./list.ts";
 import { MIGRATE_TYPES } from "./migrate-types.ts";
 
 export const FreeArea = struct("free_area", {
-  lists: embed(ListHead, "lock:zone.lock", MIGRATE_TYPES),
+  /** List heads: next and prev for each migrate type. */
+  lists: array(2 * MIGRATE_TYPES, "hint:zone.lock", "pointer:list_head"),
   nrFree: word("hint:zone.lock", "counter"),
   end: align(2),
 });

@@ -7,6 +7,7 @@
 
 import { align, array, embed, struct, word, wordsIn } from "../../memory/struct.ts";
 import { alignUp, LINE_WORDS, type Pointer } from "../../memory/units.ts";
+import { SpinLock } from "../../sync/spinlock-layout.ts";
 import { NODE_STAT_NAMES } from "./counters.ts";
 import { MAX_NODES } from "./page-flags.ts";
 import { ZONE_INDEXES } from "./zone-index.ts";
@@ -45,7 +46,7 @@ export const Node = struct("pg_data", {
 
   lineKswapd: align(LINE_WORDS),
   /** A spinlock: the node's LRU lists. */
-  lruLock: array(4, "atomic"),
+  lruLock: embed(SpinLock, "atomic"),
   kswapd: word("boot", "pointer:task"),
   /** Set by an allocation, cleared by kswapd before it sleeps. */
   kswapdWanted: word("atomic", "flags"),

@@ -4,9 +4,10 @@
  * Linux: max_pfn, mem_map, vm_zone_stat[], vm_node_stat[], and the sysctls under /proc/sys/vm.
  */
 
-import { align, array, float64, struct, word } from "../../memory/struct.ts";
+import { align, array, embed, float64, struct, word } from "../../memory/struct.ts";
 import { LINE_WORDS } from "../../memory/units.ts";
-import { NODE_STAT_NAMES, NUMA_STAT_NAMES, ZONE_STAT_NAMES } from "./counters.ts";
+import { SpinLock } from "../../sync/spinlock-layout.ts";
+import { NODE_STAT_NAMES, ZONE_STAT_NAMES } from "./counters.ts";
 import { ZONE_INDEXES } from "./zone-index.ts";
 
 export const PageGlobals = struct("page_globals", {
@@ -48,14 +49,13 @@ export const PageGlobals = struct("page_globals", {
 
   lineDrain: align(LINE_WORDS),
   /** A spinlock: one CPU at a time drains all page lists. */
-  drainLock: array(4, "atomic"),
+  drainLock: embed(SpinLock, "atomic"),
   /** A spinlock: one out-of-memory decision at a time. */
-  oomLock: array(4, "atomic"),
+  oomLock: embed(SpinLock, "atomic"),
 
   lineTotals: align(LINE_WORDS),
   zoneStat: array(ZONE_STAT_NAMES.length, "hint:atomic", "counter"),
   nodeStat: array(NODE_STAT_NAMES.length, "hint:atomic", "counter"),
-  numaEvent: array(NUMA_STAT_NAMES.length, "atomic", "counter"),
 });
 
 /** What a pageblock's free pages are for, and what compaction knows of it. */

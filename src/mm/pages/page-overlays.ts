@@ -7,12 +7,13 @@
  * Linux: the unions of struct page, include/linux/mm_types.h (struct slab, ptdesc, folio).
  */
 
-import { array, float64, overlay, word } from "../../memory/struct.ts";
+import { embed, float64, overlay, word } from "../../memory/struct.ts";
+import { SpinLock } from "../../sync/spinlock-layout.ts";
 import { PAGE_LINKS, Page, PageType } from "./page.ts";
 
 const links = (guard: "lock:zone.lock" | "lock:pcp.lock" | "holder") => ({
-  next: word(guard, "pointer:list"),
-  prev: word(guard, "pointer:list"),
+  next: word(guard, "pointer:list_head"),
+  prev: word(guard, "pointer:list_head"),
 });
 
 const owned = (name: string, tag: number) =>
@@ -64,7 +65,7 @@ export const PageTablePage = overlay(
     ...links("holder"),
     mm: word("holder", "pointer:mm_struct"),
     /** The split page-table lock: a spinlock. */
-    lock: array(4, "atomic"),
+    lock: embed(SpinLock, "atomic"),
     level: word("holder"),
   },
 );

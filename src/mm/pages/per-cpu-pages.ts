@@ -6,7 +6,7 @@
 
 import { align, array, embed, struct, word, wordsIn } from "../../memory/struct.ts";
 import { alignUp, LINE_WORDS, type Pointer } from "../../memory/units.ts";
-import { ListHead } from "./list.ts";
+import { SpinLock } from "../../sync/spinlock-layout.ts";
 import { COSTLY_ORDER, MigrateType, PAGEBLOCK_ORDER, PCP_TYPES } from "./migrate-types.ts";
 
 /** Word index of a struct per_cpu_pages. */
@@ -26,11 +26,11 @@ export const PcpFlag = {
 
 export const PerCpuPages = struct("per_cpu_pages", {
   /** A spinlock, always taken by trylock on the allocation and free paths. */
-  lock: array(4, "atomic"),
+  lock: embed(SpinLock, "atomic"),
   /** Pages on all lists. */
   count: word("hint:pcp.lock", "counter"),
   /** Pages at which a free gives some back; tunes itself between highMin and highMax. */
-  high: word("hint:pcp.lock", "counter"),
+  high: word("hint:owner-cpu", "counter"),
   highMin: word("hint:pcp_batch_high_lock", "counter"),
   highMax: word("hint:pcp_batch_high_lock", "counter"),
   /** Pages moved to or from the zone at a time. */
@@ -43,7 +43,8 @@ export const PerCpuPages = struct("per_cpu_pages", {
   /** Ticks until the pages of a remote node are given back; 0 never. */
   expire: word("owner-cpu", "counter"),
   linesLists: align(2),
-  lists: embed(ListHead, "lock:pcp.lock", PCP_LISTS),
+  /** List heads: next and prev for each list. */
+  lists: array(2 * PCP_LISTS, "lock:pcp.lock", "pointer:list_head"),
   end: align(LINE_WORDS),
 });
 /** Words from one zone's per_cpu_pages to the next. */

@@ -12,7 +12,8 @@ import { NODE_STAT_NAMES, NUMA_STAT_NAMES, VM_EVENT_NAMES, ZONE_STAT_NAMES } fro
 export const PerCpuZonestat = struct("per_cpu_zonestat", {
   statThreshold: word("hint:atomic"),
   diff: array(ZONE_STAT_NAMES.length, "hint:owner-cpu", "counter"),
-  numaEvent: array(NUMA_STAT_NAMES.length, "hint:owner-cpu", "counter"),
+  /** Never folded: reports add the CPUs. */
+  numaEvent: float64("hint:owner-cpu", NUMA_STAT_NAMES.length),
   end: align(LINE_WORDS),
 });
 export const ZONESTAT_WORDS = alignUp(wordsIn(PerCpuZonestat), LINE_WORDS);
@@ -28,4 +29,6 @@ export const NODESTAT_WORDS = alignUp(wordsIn(PerCpuNodestat), LINE_WORDS);
 /** Events of one CPU, never folded: reports add the CPUs. */
 export const VmEventState = struct("vm_event_state", {
   event: float64("hint:owner-cpu", VM_EVENT_NAMES.length),
+  /** When this CPU next folds its deltas. */
+  nextUpdateNs: float64("owner-cpu"),
 });

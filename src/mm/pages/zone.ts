@@ -9,7 +9,8 @@
 
 import { align, array, embed, struct, word, wordsIn } from "../../memory/struct.ts";
 import { alignUp, LINE_WORDS, type Pointer } from "../../memory/units.ts";
-import { NUMA_STAT_NAMES, ZONE_STAT_NAMES } from "./counters.ts";
+import { SpinLock } from "../../sync/spinlock-layout.ts";
+import { ZONE_STAT_NAMES } from "./counters.ts";
 import { FreeArea } from "./free-area.ts";
 import { ORDERS } from "./migrate-types.ts";
 import { ZONE_INDEXES } from "./zone-index.ts";
@@ -34,6 +35,8 @@ export const Zone = struct("zone", {
   /** ZoneIndex. */
   index: word("boot"),
   node: word("boot"),
+  /** `zone number << 8`: what `page.buddy` holds above the order. */
+  buddyTag: word("boot"),
   /** min, low, high, promo, in pages. */
   watermark: array(4, "hint:zone.lock", "counter"),
   watermarkBoost: word("hint:zone.lock", "counter"),
@@ -64,7 +67,7 @@ export const Zone = struct("zone", {
 
   lineLock: align(LINE_WORDS),
   /** A spinlock: free lists, pageblock types, HIGHATOMIC counts. */
-  lock: array(4, "atomic"),
+  lock: embed(SpinLock, "atomic"),
   freeArea: embed(FreeArea, "lock:zone.lock", ORDERS),
 
   lineCompaction: align(LINE_WORDS),
@@ -81,7 +84,6 @@ export const Zone = struct("zone", {
 
   lineCounters: align(LINE_WORDS),
   stat: array(ZONE_STAT_NAMES.length, "hint:atomic", "counter"),
-  numaEvent: array(NUMA_STAT_NAMES.length, "atomic", "counter"),
   end: align(LINE_WORDS),
 });
 /** Words from one zone to the next. */
