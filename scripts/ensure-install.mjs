@@ -44,10 +44,11 @@ function install(why) {
     fail(`${why}, and node_modules is a link: install where it points to, or remove the link`);
   }
   console.error(`smpsim: ${why}; running npm ci (about 250 MB, once)`);
-  // npm gives its own path to its scripts: the same npm runs here, whatever else is on PATH.
-  const npm = process.env.npm_execpath;
+  // npm tells its scripts where it is and which Node it runs on.  Both serve again: the Node that runs this may lie in
+  // the folder that is replaced.
+  const { npm_execpath: npm, npm_node_execpath: node = process.execPath } = process.env;
   const result = npm
-    ? spawnSync(process.execPath, [npm, ...CI], options())
+    ? spawnSync(node, [npm, ...CI], options())
     : spawnSync("npm", CI, { ...options(), shell: process.platform === "win32" });
   if (result.error) fail(`npm ci did not start: ${result.error.message}`);
   if (result.status !== 0) fail(`npm ci ended with ${result.signal ?? `exit code ${result.status}`}`);

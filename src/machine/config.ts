@@ -4,24 +4,40 @@
 
 import { availableParallelism } from "node:os";
 import { pathToFileURL } from "node:url";
+import { type Topology, type TopologyConfig, topologyOf } from "../hardware/topology.ts";
 import { UsageError } from "../memory/bug.ts";
 import { DEFAULT_SHAPE, type LockKind, type Mode, type PageLists, type Shape } from "../memory/shape.ts";
 import { MAX_RAM_BYTES, PAGE_BYTES } from "../memory/units.ts";
+import type { BootOptions } from "../mm/boot/boot-memory.ts";
 
 export const MAX_CPUS = 256;
-export const MIN_MEMORY_BYTES = 512 * 1024;
+const MIN_MEMORY_BYTES = 512 * 1024;
 const LOCKS: readonly string[] = ["tas", "ticket", "queued", "pv"];
 const MODES: readonly string[] = ["parallel", "explore"];
 const PAGE_LISTS: readonly string[] = ["6.12", "6.0", "off"];
+const TOPOLOGY_KEYS = [
+  "sockets",
+  "nodes",
+  "clusterCpus",
+  "cacheBytes",
+  "cpuNodes",
+  "memoryMap",
+  "firmware",
+  "distances",
+  "zones",
+  "kernelcoreBytes",
+  "movablecoreBytes",
+] as const;
+
+/** What the machine is made of, beside CPUs and RAM: see hardware/topology. */
+export type TopologyChoice = Pick<TopologyConfig, (typeof TOPOLOGY_KEYS)[number]>;
 
 /** Everything a user may choose; all fields have defaults. */
-export interface MachineConfig {
+export interface MachineConfig extends TopologyChoice {
   /** Simulated CPUs, 1 to 256.  Default: the host's cores. */
   readonly cpus?: number;
   /** RAM, in bytes or as "256MiB", "2GiB"; 512 KiB to 8 GiB.  Default 256MiB. */
   readonly memory?: number | string;
-  /** NUMA nodes; CPUs and memory are split evenly.  Default 1. */
-  readonly nodes?: number;
   /** Seed of every random choice.  Default 1. */
   readonly seed?: number;
   readonly mode?: Mode;
@@ -30,6 +46,10 @@ export interface MachineConfig {
   /** tas, ticket, queued, pv, or a path to a module with a lock of your own. */
   readonly lock?: string;
   readonly pageLists?: PageLists;
+  /** vm.min_free_kbytes; 0, the default: by the kernel's formula. */
+  readonly minFreeKbytes?: number;
+  /** Transparent huge pages raise min_free_kbytes.  Default false. */
+  readonly hugePages?: boolean;
   /** Costly assertions. */
   readonly checks?: boolean;
   /** Hold times of locks. */
@@ -46,8 +66,10 @@ export interface MachineConfig {
 /** A checked configuration with every value filled in. */
 export interface ResolvedConfig {
   readonly cpus: number;
+  /** RAM that the topology's ranges add up to. */
   readonly memoryBytes: number;
-  readonly nodes: number;
+  readonly topology: Topology;
+  readonly boot: Omit<BootOptions, "banner">;
   readonly seed: number;
   readonly tokens: number;
   readonly heapMiB: number;
@@ -55,21 +77,45 @@ export interface ResolvedConfig {
   readonly shape: Shape;
 }
 
+/** Names of all configuration fields. */
+export const CONFIG_KEYS: readonly string[] = [
+  "cpus",
+  "memory",
+  "seed",
+  "mode",
+  "tokens",
+  "lock",
+  "pageLists",
+  "minFreeKbytes",
+  "hugePages",
+  "checks",
+  "lockstat",
+  "trace",
+  "mutants",
+  "heapMiB",
+  "hangSeconds",
+  ...TOPOLOGY_KEYS,
+];
+
 /** Checks `config`; a UsageError names the field, the value and the valid range. */
 export function resolveConfig(config: MachineConfig): ResolvedConfig {
-  const cpus = integer("cpus", config.cpus ?? availableParallelism(), 1, MAX_CPUS);
-  const memoryBytes = parseBytes("memory", config.memory ?? "256MiB");
-  if (memoryBytes < MIN_MEMORY_BYTES || memoryBytes > MAX_RAM_BYTES || memoryBytes % PAGE_BYTES !== 0) {
-    throw new UsageError(
-      `memory: ${config.memory} is not valid; valid are multiples of 4KiB from 512KiB to 8GiB`,
-    );
+  for (const key of Object.keys(config)) {
+    if (!CONFIG_KEYS.includes(key))
+      throw new UsageError(`${key}: there is no such setting; valid are ${CONFIG_KEYS.join(", ")}`);
   }
-  const nodes = integer("nodes", config.nodes ?? 1, 1, Math.min(cpus, 64));
+  const cpus = integer("cpus", config.cpus ?? availableParallelism(), 1, MAX_CPUS);
   const mode = oneOf("mode", config.mode ?? "parallel", MODES) as Mode;
+  const topology = topologyOf({ ...pickTopology(config), cpus, memoryBytes: memoryOf(config) });
   return {
     cpus,
-    memoryBytes,
-    nodes,
+    memoryBytes: topology.presentPages * PAGE_BYTES,
+    topology,
+    boot: {
+      minFreeKbytes: integer("minFreeKbytes", config.minFreeKbytes ?? 0, 0, 2 ** 23),
+      hugePages: config.hugePages ?? false,
+      // Small machines have no modules to reserve for, and little to keep for dynamic per-CPU variables.
+      ...(topology.presentPages <= 1024 ? { perCpuReservedBytes: 0, perCpuDynamicBytes: 4096 } : {}),
+    },
     seed: integer("seed", config.seed ?? 1, 0, 0xffffffff),
     tokens: mode === "parallel" ? tokenCount(config.tokens ?? "cores", cpus) : 1,
     heapMiB: integer("heapMiB", config.heapMiB ?? 512, 16, 65536),
@@ -95,6 +141,23 @@ export function parseBytes(field: string, text: number | string): number {
     throw new UsageError(`${field}: "${text}" is not a size; write for example 256MiB or 2GiB`);
   const power = { "": 0, K: 1, M: 2, G: 3 }[match[2].toUpperCase()] ?? 0;
   return Number(match[1]) * 1024 ** power;
+}
+
+function memoryOf(config: MachineConfig): number | undefined {
+  if (config.memoryMap === undefined) {
+    const bytes = parseBytes("memory", config.memory ?? "256MiB");
+    if (bytes >= MIN_MEMORY_BYTES && bytes <= MAX_RAM_BYTES && bytes % PAGE_BYTES === 0) return bytes;
+    throw new UsageError(
+      `memory: ${config.memory} is not valid; valid are multiples of 4KiB from 512KiB to 8GiB`,
+    );
+  }
+  if (config.memory !== undefined) throw new UsageError("memory and memoryMap: valid is one of the two");
+  return undefined;
+}
+
+function pickTopology(config: MachineConfig): TopologyChoice {
+  const chosen = TOPOLOGY_KEYS.filter((key) => config[key] !== undefined).map((key) => [key, config[key]]);
+  return Object.fromEntries(chosen) as TopologyChoice;
 }
 
 function tokenCount(tokens: number | string, cpus: number): number {

@@ -16,12 +16,12 @@ export type ProgramOptions = Readonly<Record<string, string | number | boolean>>
 export interface KernelModule {
   /** Name, phases and options: with it, the options are checked and completed before the run. */
   readonly describe?: WorkloadDescription;
-  /** On the boot CPU alone, before the others start.  What it returns is given to every `run` (plain data). */
+  /** On the boot CPU alone, before the others start.  What it returns is given to `run` and `check` (plain data). */
   setup?(kernel: Kernel, options: ProgramOptions): unknown;
   /** On every CPU, at once.  What it returns is this CPU's `value` (plain data). */
   run(kernel: Kernel, options: ProgramOptions, shared: unknown): unknown;
   /** On the boot CPU alone, at rest, after all have ended: throws or calls `bug` when something is wrong. */
-  check?(kernel: Kernel, options: ProgramOptions, values: readonly unknown[]): void;
+  check?(kernel: Kernel, options: ProgramOptions, values: readonly unknown[], shared: unknown): void;
 }
 
 /** One timed part of a program on one CPU. */

@@ -64,7 +64,7 @@ export class Run {
     const { cpus } = this.parts.config;
     const options = this.options.options ?? {};
     const common = { id: this.parts.id, moduleUrl, options };
-    const setup = await this.sendAll([{ ...common, kind: "setup", cpu: 0, values: [] }]);
+    const setup = await this.sendAll([{ ...common, kind: "setup", cpu: 0, shared: null, values: [] }]);
     const nothing = { cpuResults: [], interrupts: {} };
     if (setup.fault !== null) return { ...nothing, fault: setup.fault };
     const before = interruptCounts(this.parts.buffers.states, cpus);
@@ -81,7 +81,7 @@ export class Run {
     const interrupts = interruptCounts(this.parts.buffers.states, cpus);
     for (const label of Object.keys(interrupts)) interrupts[label] -= before[label];
     const values = cpuResults.map((r) => r.value);
-    const checked = await this.sendAll([{ ...common, kind: "check", cpu: 0, values }]);
+    const checked = await this.sendAll([{ ...common, kind: "check", cpu: 0, shared, values }]);
     return { cpuResults, interrupts, fault: checked.fault };
   }
 
@@ -89,7 +89,7 @@ export class Run {
     const { cpus } = this.parts.config;
     const options = this.options.options ?? {};
     const common = { id: this.parts.id, moduleUrl, options };
-    const setup = await this.sendAll([{ ...common, kind: "setup", cpu: 0, values: [] }]);
+    const setup = await this.sendAll([{ ...common, kind: "setup", cpu: 0, shared: null, values: [] }]);
     const prepared =
       setup.fault ?? (await this.sendAll([{ id: this.parts.id, kind: "prepare", cpu: 0, campaign }])).fault;
     const startedAt = performance.now();

@@ -42,7 +42,10 @@ async function execute(task: CpuTask): Promise<unknown> {
     }
     case "check": {
       const module = await importModule(task.moduleUrl);
-      return alone(threadOf(task.id), (t) => module.check?.(t.kernel, task.options, task.values) ?? null);
+      return alone(
+        threadOf(task.id),
+        (t) => module.check?.(t.kernel, task.options, task.values, task.shared) ?? null,
+      );
     }
     case "run": {
       const module = await importModule(task.moduleUrl);
@@ -126,7 +129,7 @@ function explorePart(
       kernel.beginRun(Infinity);
       module.run(kernel, task.options, task.shared);
     },
-    check: () => module.check?.(kernel, task.options, []),
+    check: () => module.check?.(kernel, task.options, [], task.shared),
   });
   const failure = end.failure && {
     execution: end.failure.execution,

@@ -57,6 +57,7 @@ export type CpuTask =
       readonly id: number;
       readonly moduleUrl: string;
       readonly options: ProgramOptions;
+      readonly shared: unknown;
       readonly values: readonly unknown[];
     }
   | {

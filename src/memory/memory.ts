@@ -40,7 +40,8 @@ export interface Memory {
   compare(a: Pointer, b: Pointer, words: number): number;
 
   // Charges: what the code would cost beyond its accesses.  Free of charge outside simulated time.
-  work(cycles: number): void;
+  /** `count` units of work of one class (memory/work). */
+  work(kind: number, count: number): void;
   touchLines(address: Pointer, lines: number): void;
 
   /**

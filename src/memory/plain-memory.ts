@@ -109,7 +109,7 @@ export class PlainMemory implements Memory {
     return 0;
   }
 
-  work(_cycles: number): void {}
+  work(_kind: number, _count: number): void {}
   touchLines(_address: Pointer, _lines: number): void {}
 
   waitWhile(address: Pointer, mask: number, value: number, timeoutNs = Infinity): boolean {

@@ -92,6 +92,13 @@ describe("modules", () => {
     ]);
   });
 
+  test("that no longer need their exception", () => {
+    const small = parseModule("src/memory/units.ts", "export const a = 1;");
+    expect(rules.staleExceptions([small])).toEqual([
+      "the exception for the exports of src/memory/units.ts is not used",
+    ]);
+  });
+
   test("with a vague name, a default export, or a re-export of everything", () => {
     expect(rules.nameViolations(parseModule("src/mm/utils.ts", ""))).toHaveLength(1);
     expect(rules.nameViolations(parseModule("src/mm/a.ts", "export default 1;"))).toHaveLength(1);

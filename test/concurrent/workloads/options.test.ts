@@ -5,7 +5,15 @@ import { destroyIdlePools } from "../../../src/machine/pool.ts";
 
 const DESCRIBED = join(import.meta.dirname, "../../support/programs/described.ts");
 
+const SHARED = join(import.meta.dirname, "../../support/programs/shared.ts");
+
 afterAll(destroyIdlePools);
+
+test("what setup returns reaches every run, and check", async () => {
+  const machine = await Machine.boot({ cpus: 2, memory: "1MiB" });
+  const { fault } = await machine.run(SHARED);
+  expect(fault?.message).toBe('Error: saw [{"word":42},{"word":42},{"word":42}]');
+});
 
 test("a program's options are checked before the run, and completed", async () => {
   const machine = await Machine.boot({ cpus: 2, memory: "1MiB" });

@@ -1,0 +1,269 @@
+/**
+ * The plots of the HTML report, as SVG text.
+ *
+ * What the wall clock says with more CPUs than can run at once is no scaling: such points are hollow, their line is
+ * dashed, and the place where the host ends is marked.  Colours are CSS variables, so that the page can be read by day
+ * and by night.
+ */
+
+import * as Plot from "@observablehq/plot";
+import { parseHTML } from "linkedom";
+import { count, duration, percent, plural } from "./format.ts";
+import type { Experiment, PhaseRow, Row } from "./report-model.ts";
+
+const WIDTH = 420;
+const HEIGHT = 280;
+/** Series colours that the page's style defines. */
+export const SERIES_COLOURS = 6;
+const LOCKS_SHOWN = 5;
+
+interface Point {
+  readonly cpus: number;
+  readonly series: number;
+  readonly label: string;
+  readonly row: Row;
+  readonly figures: PhaseRow;
+}
+
+type Marks = NonNullable<Plot.PlotOptions["marks"]>;
+
+export const seriesColour = (i: number): string => `var(--series-${(i % SERIES_COLOURS) + 1})`;
+
+/** Operations a second over CPUs, with each variant's ideal and the end of the host. */
+export function throughputChart(experiment: Experiment, phase: string): string {
+  const points = pointsOf(experiment, phase);
+  const ideals = points.flatMap((point) => idealOf(point, points));
+  return chart(experiment, points, {
+    y: { label: null, tickFormat: tick(count) },
+    marks: [
+      Plot.line(ideals, {
+        x: "cpus",
+        y: "value",
+        z: "series",
+        stroke: "currentColor",
+        strokeOpacity: 0.45,
+        strokeDasharray: "1 4",
+        strokeLinecap: "round",
+      }),
+      ...seriesMarks(points, (p) => p.figures.opsPerSecond),
+    ],
+  });
+}
+
+/** Time of a CPU per operation, with quartiles. */
+export function costChart(experiment: Experiment, phase: string): string {
+  const points = pointsOf(experiment, phase);
+  return chart(experiment, points, {
+    y: { label: null, tickFormat: tick(duration) },
+    marks: seriesMarks(points, (p) => p.figures.nsPerOp),
+  });
+}
+
+/** Rate of each CPU relative to the mean of its row: a point a CPU. */
+export function fairnessChart(experiment: Experiment, phase: string): string {
+  const points = pointsOf(experiment, phase);
+  const dots = points.flatMap((point) => {
+    const rates = point.figures.perCpu;
+    const mean = rates.reduce((a, b) => a + b, 0) / rates.length;
+    return rates.map((rate, cpu) => ({ ...point, cpu, relative: rate / mean }));
+  });
+  const shift = (series: number): number => (series - (experiment.variants.length - 1) / 2) * 7;
+  return chart(experiment, points, {
+    y: { label: null, tickFormat: (v: number) => v.toFixed(1), zero: true },
+    marks: [
+      Plot.ruleY([1], { stroke: "currentColor", strokeOpacity: 0.3 }),
+      ...experiment.variants.map((_, i) =>
+        Plot.dot(
+          dots.filter((dot) => dot.series === i),
+          {
+            x: "cpus",
+            y: "relative",
+            dx: shift(i),
+            r: 3,
+            stroke: seriesColour(i),
+            fill: (dot: Point) => (dot.row.oversubscribed ? "none" : seriesColour(i)),
+            fillOpacity: 0.35,
+            title: (dot: Point & { cpu: number; relative: number }) =>
+              `${nameOf(dot)}CPU ${dot.cpu} of ${dot.cpus}: ${dot.relative.toFixed(2)} of the mean`,
+          },
+        ),
+      ),
+    ],
+  });
+}
+
+/** Share of CPU time spent waiting, by lock: a bar a row; "" when nobody waited. */
+export function lockChart(experiment: Experiment): string {
+  const bars = experiment.variants.flatMap(({ label, rows }) =>
+    rows.map((row) => ({
+      name: `${label === "" ? "" : `${label}, `}${row.cpus}${row.oversubscribed ? "*" : ""}`,
+      row,
+    })),
+  );
+  const locks = mostWaited(bars.map(({ row }) => row));
+  if (locks.length === 0) return "";
+  const parts = bars.flatMap(({ name, row }) =>
+    locks.map((lock, i) => ({
+      name,
+      i,
+      lock,
+      share: row.locks.find((candidate) => candidate.name === lock)?.waitShare ?? 0,
+    })),
+  );
+  const longest = Math.max(...bars.map(({ name }) => name.length));
+  return draw({
+    width: WIDTH,
+    height: 70 + 26 * bars.length,
+    marginLeft: 20 + 7 * longest,
+    marginTop: 10,
+    marginBottom: 40,
+    x: {
+      label: "share of CPU time spent waiting",
+      tickFormat: tick(percent),
+      grid: true,
+      zero: true,
+      ticks: 5,
+    },
+    y: { label: "CPUs", domain: bars.map(({ name }) => name), padding: 0.3 },
+    color: { type: "ordinal", domain: locks, range: locks.map((_, i) => seriesColour(i)) },
+    marks: [
+      Plot.barX(parts, {
+        x: "share",
+        y: "name",
+        fill: "lock",
+        title: (part) => `${part.lock}: ${percent(part.share)} of CPU time with ${part.name} CPUs`,
+      }),
+      Plot.ruleX([0], { stroke: "currentColor" }),
+    ],
+  });
+}
+
+/** The locks that `lockChart` has colours for, most waited for first. */
+export function mostWaited(rows: readonly Row[]): string[] {
+  const shares = new Map<string, number>();
+  for (const lock of rows.flatMap((row) => row.locks)) {
+    shares.set(lock.name, Math.max(shares.get(lock.name) ?? 0, lock.waitShare));
+  }
+  return [...shares]
+    .filter(([, share]) => share >= 0.001)
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, LOCKS_SHOWN)
+    .map(([name]) => name);
+}
+
+function pointsOf(experiment: Experiment, phase: string): Point[] {
+  return experiment.variants.flatMap(({ label, rows }, series) =>
+    rows.flatMap((row) => {
+      const figures = row.phases.find((candidate) => candidate.name === phase);
+      return figures === undefined ? [] : [{ cpus: row.cpus, series, label, row, figures }];
+    }),
+  );
+}
+
+/** A line and points a variant; the part beyond the host is dashed and hollow. */
+function seriesMarks(points: readonly Point[], pick: (point: Point) => PhaseRow["nsPerOp"]): Marks {
+  return [...Map.groupBy(points, (point) => point.series)].flatMap(([series, own]) => {
+    const stroke = seriesColour(series);
+    const within = own.filter((point) => !point.row.oversubscribed);
+    const beyond = own.filter((point) => point.row.oversubscribed);
+    const bridge = within.length > 0 && beyond.length > 0 ? [within[within.length - 1], ...beyond] : beyond;
+    const at = { x: "cpus", y: (point: Point) => pick(point).median } as const;
+    return [
+      Plot.ruleX(own, {
+        x: "cpus",
+        y1: (point: Point) => pick(point).min,
+        y2: (point: Point) => pick(point).max,
+        stroke,
+        strokeOpacity: 0.5,
+      }),
+      Plot.line(within, { ...at, stroke, strokeWidth: 2 }),
+      Plot.line(bridge, { ...at, stroke, strokeWidth: 1.5, strokeDasharray: "5 4" }),
+      Plot.dot(own, {
+        ...at,
+        r: 4,
+        stroke,
+        strokeWidth: 1.5,
+        fill: (point: Point) => (point.row.oversubscribed ? "var(--page)" : stroke),
+        title: (point: Point) =>
+          `${nameOf(point)}${point.cpus} CPUs: ${count(point.figures.opsPerSecond.median)} ops/s, ` +
+          `${duration(point.figures.nsPerOp.median)} per operation` +
+          `${point.row.oversubscribed ? " (oversubscribed: not scaling)" : ""}`,
+      }),
+    ];
+  });
+}
+
+const nameOf = (point: Point): string => (point.label === "" ? "" : `${point.label}, `);
+
+function idealOf(point: Point, points: readonly Point[]): { cpus: number; series: number; value: number }[] {
+  const { figures, cpus, series } = point;
+  if (figures.ideal === null) return [];
+  const base = points.find((p) => p.series === series && p.cpus === figures.baseCpus);
+  if (base === undefined) return [];
+  return [{ cpus, series, value: base.figures.opsPerSecond.median * figures.ideal }];
+}
+
+interface ChartParts {
+  readonly y: Plot.ScaleOptions;
+  readonly marks: Marks;
+}
+
+function chart(experiment: Experiment, points: readonly Point[], { y, marks }: ChartParts): string {
+  const cpus = [...new Set(points.map((point) => point.cpus))].toSorted((a, b) => a - b);
+  const [first, last] = [cpus[0], cpus[cpus.length - 1]];
+  const isWide = last / first >= 8;
+  const pad = isWide ? 0 : Math.max(0.4, (last - first) * 0.05);
+  return draw({
+    width: WIDTH,
+    height: HEIGHT,
+    marginLeft: 58,
+    marginTop: 26,
+    marginRight: 16,
+    marginBottom: 40,
+    inset: isWide ? 12 : 0,
+    x: {
+      label: "simulated CPUs",
+      ticks: cpus,
+      tickFormat: (n: number) => String(n),
+      ...(isWide ? { type: "log", base: 2, domain: [first, last] } : { domain: [first - pad, last + pad] }),
+    },
+    y: { grid: true, zero: true, nice: true, ticks: 6, ...y },
+    marks: [...hostMarks(experiment, cpus, points), ...marks, Plot.ruleY([0], { stroke: "currentColor" })],
+  });
+}
+
+/** The line where the host's cores end, and what lies beyond it. */
+function hostMarks(experiment: Experiment, cpus: readonly number[], points: readonly Point[]): Marks {
+  if (experiment.mode !== "parallel" || points.length === 0) return [];
+  const { hostCores, tokens } = points[points.length - 1].row;
+  const edge = Math.min(hostCores, tokens);
+  if (edge < cpus[0] || edge > cpus[cpus.length - 1]) return [];
+  const what = edge === hostCores ? plural(edge, "host core") : plural(edge, "run token");
+  const isCrowded = points.some((point) => point.row.oversubscribed);
+  return [
+    Plot.ruleX([edge], { stroke: "currentColor", strokeOpacity: 0.5, strokeDasharray: "2 3" }),
+    Plot.text([isCrowded ? `beyond ${what}: oversubscribed, not scaling` : what], {
+      frameAnchor: "top-right",
+      dy: -16,
+      fill: "currentColor",
+      fillOpacity: 0.75,
+    }),
+  ];
+}
+
+/** "5.00 M" as an axis says it: "5 M". */
+const tick =
+  (format: (value: number) => string) =>
+  (value: number): string =>
+    format(value).replace(/\.(\d*?)0+(?!\d)/, (_, kept: string) => (kept === "" ? "" : `.${kept}`));
+
+function draw(options: Plot.PlotOptions): string {
+  const { document } = parseHTML("<!doctype html><html><body></body></html>");
+  const plot = Plot.plot({
+    style: { fontSize: "11px" },
+    ...options,
+    document: document as NonNullable<Plot.PlotOptions["document"]>,
+    className: "plot",
+  });
+  return plot.outerHTML;
+}

@@ -1,0 +1,182 @@
+/** A report as one self-contained page: no script, no request to anywhere, all text escaped. */
+
+import type { BaselineComparison } from "./baseline.ts";
+import { bytes, count, percent, plural, ratio } from "./format.ts";
+import {
+  costChart,
+  fairnessChart,
+  lockChart,
+  mostWaited,
+  seriesColour,
+  throughputChart,
+} from "./html-charts.ts";
+import { STYLE } from "./html-style.ts";
+import type { Experiment, Report } from "./report-model.ts";
+import { lockTable, metricTable, phaseNames, scalingTables, type Table } from "./report-tables.ts";
+
+/** The page; `comparison` adds the verdicts against a baseline. */
+export function htmlReport(report: Report, comparison: BaselineComparison | null = null): string {
+  const { host, versions } = report;
+  const facts = [
+    `${plural(host.cores, "host core")} (${host.model}, ${bytes(host.memoryBytes)}, ${host.platform} ${host.arch})`,
+    `smpsim ${versions.smpsim}, Node ${versions.node}`,
+    report.createdAt,
+  ];
+  return [
+    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+    '<meta name="viewport" content="width=device-width, initial-scale=1">',
+    `<title>${escapeHtml(report.title)}</title>\n<style>${STYLE}</style>\n</head>\n<body>`,
+    `<h1>${escapeHtml(report.title)}</h1>`,
+    `<p class="faint">${facts.map(escapeHtml).join(" · ")}</p>`,
+    `<p><code>${escapeHtml(report.command)}</code></p>`,
+    comparison === null ? "" : baselineSection(comparison),
+    ...report.experiments.map(experimentSection),
+    "</body>\n</html>\n",
+  ].join("\n");
+}
+
+export function escapeHtml(text: string): string {
+  const entities: Record<string, string> = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "'": "&#39;",
+  };
+  // Control characters have no place in HTML, escaped or not.
+  return Array.from(text, (c) => (c < " " && !"\n\t".includes(c) ? "\ufffd" : (entities[c] ?? c))).join("");
+}
+
+function experimentSection(experiment: Experiment): string {
+  const phases = phaseNames(experiment);
+  return [
+    `<section>\n<h2>${escapeHtml(experiment.title)}</h2>`,
+    `<p class="faint">${escapeHtml(conditions(experiment))}</p>`,
+    experiment.interrupted
+      ? '<p class="fault">Stopped before its end: rows are missing or rest on fewer runs.</p>'
+      : "",
+    ...faults(experiment),
+    variantLegend(experiment),
+    ...phases.map((phase) => phaseCharts(experiment, phase, phases.length > 1)),
+    lockFigure(experiment),
+    ...[...scalingTables(experiment), metricTable(experiment), lockTable(experiment)].map((table) =>
+      table === null ? "" : tableSection(table),
+    ),
+    configuration(experiment),
+    "</section>",
+  ].join("\n");
+}
+
+function conditions(experiment: Experiment): string {
+  const { seconds, operations, repeats, seed, mode, workload } = experiment;
+  const length = seconds === null ? `${plural(operations ?? 0, "operation")} a CPU` : `${seconds} s a run`;
+  const rows = experiment.variants.flatMap((variant) => variant.rows);
+  const isPinned = rows.length > 0 && rows.every((row) => row.pinned);
+  return [
+    `workload ${workload}`,
+    `${mode} mode`,
+    length,
+    `median of ${plural(repeats, "run")}`,
+    `seed ${seed}`,
+    isPinned ? "threads pinned to cores" : "threads not pinned",
+  ].join(" · ");
+}
+
+function faults(experiment: Experiment): string[] {
+  return experiment.variants.flatMap(({ label, rows }) =>
+    rows.flatMap(({ cpus, fault }) => {
+      if (fault === null) return [];
+      const where = `${label === "" ? "" : `${label}, `}${plural(cpus, "CPU")}`;
+      const text = [fault.message, fault.report, fault.stack].filter((part) => part !== "").join("\n\n");
+      return [`<div class="fault">Fault with ${escapeHtml(where)}:<pre>${escapeHtml(text)}</pre></div>`];
+    }),
+  );
+}
+
+function variantLegend({ variants }: Experiment): string {
+  if (variants.length < 2) return "";
+  return legend(variants.map(({ label }) => label));
+}
+
+function legend(labels: readonly string[]): string {
+  const items = labels.map(
+    (label, i) => `<li><i style="background:${seriesColour(i)}"></i>${escapeHtml(label)}</li>`,
+  );
+  return `<ul class="legend">${items.join("")}</ul>`;
+}
+
+function phaseCharts(experiment: Experiment, phase: string, isNamed: boolean): string {
+  return [
+    isNamed ? `<h3>${escapeHtml(phase)}</h3>` : "",
+    '<div class="charts">',
+    figure("Throughput: operations a second (dotted: ideal)", throughputChart(experiment, phase)),
+    figure("Cost: time of a CPU per operation", costChart(experiment, phase)),
+    figure("Fairness: each CPU's rate over their mean", fairnessChart(experiment, phase)),
+    "</div>",
+  ].join("\n");
+}
+
+function lockFigure(experiment: Experiment): string {
+  const svg = lockChart(experiment);
+  if (svg === "") return "";
+  const names = mostWaited(experiment.variants.flatMap((variant) => variant.rows));
+  return `<div class="charts">${figure("Waiting for locks", legend(names) + svg)}</div>`;
+}
+
+const figure = (caption: string, content: string): string =>
+  `<figure><figcaption>${escapeHtml(caption)}</figcaption>${content}</figure>`;
+
+function tableSection(table: Table): string {
+  const head = table.columns.map((column) => `<th scope="col">${escapeHtml(column)}</th>`).join("");
+  const body = table.rows.map(
+    ({ cells, dimmed }) =>
+      `<tr${dimmed ? ' class="dimmed"' : ""}>${cells.map((c) => `<td>${escapeHtml(c)}</td>`).join("")}</tr>`,
+  );
+  return [
+    `<h3>${escapeHtml(table.title)}</h3>`,
+    `<div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>${body.join("\n")}</tbody></table></div>`,
+    ...table.notes.map((note) => `<p class="notes">${escapeHtml(note)}</p>`),
+  ].join("\n");
+}
+
+function configuration(experiment: Experiment): string {
+  const lines = Object.entries({ ...experiment.machine, ...experiment.options }).map(
+    ([key, value]) =>
+      `<tr><td>${escapeHtml(key)}</td><td><code>${escapeHtml(JSON.stringify(value))}</code></td></tr>`,
+  );
+  return `<details><summary>Configuration</summary><table class="text">${lines.join("")}</table></details>`;
+}
+
+function baselineSection(comparison: BaselineComparison): string {
+  const rows = comparison.rows.map((row) => {
+    const cells = [row.workload, row.variant, row.phase, String(row.cpus) + (row.oversubscribed ? "*" : "")];
+    const figures = [
+      count(row.oldOpsPerSecond),
+      count(row.newOpsPerSecond),
+      ratio(row.ratio),
+      `${ratio(row.low)} to ${ratio(row.high)}`,
+    ];
+    const verdict = `<td class="${row.verdict}">${row.verdict}</td>`;
+    return `<tr>${[...cells, ...figures].map((c) => `<td>${escapeHtml(c)}</td>`).join("")}${verdict}</tr>`;
+  });
+  const heads = [
+    "workload",
+    "variant",
+    "phase",
+    "CPUs",
+    "before",
+    "after",
+    "after / before",
+    "interval",
+    "verdict",
+  ];
+  return [
+    "<section><h2>Against the baseline</h2>",
+    `<div class="scroll"><table><thead><tr>${heads.map((h) => `<th scope="col">${h}</th>`).join("")}</tr></thead>`,
+    `<tbody>${rows.join("\n")}</tbody></table></div>`,
+    `<p class="notes">Throughput; intervals of ${percent(comparison.confidence)} by Hodges and Lehmann; ` +
+      `differences below ${percent(comparison.threshold)} do not count.</p>`,
+    ...comparison.warnings.map((warning) => `<p class="notes">${escapeHtml(warning)}</p>`),
+    "</section>",
+  ].join("\n");
+}

@@ -1,0 +1,215 @@
+/** An experiment as tables of text: the command line and the HTML page draw the same ones. */
+
+import { count, duration, percent, plural, ratio } from "./format.ts";
+import type { Experiment, PhaseRow, Row, VariantResult } from "./report-model.ts";
+import { relativeMad } from "./statistics.ts";
+
+export interface Table {
+  readonly title: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly TableRow[];
+  /** Sentences below the table that explain its marks. */
+  readonly notes: readonly string[];
+}
+
+export interface TableRow {
+  readonly cells: readonly string[];
+  /** Not to be read like the others: oversubscribed. */
+  readonly dimmed: boolean;
+}
+
+const OVERSUBSCRIBED = "*";
+const CUT_SHORT = "~";
+/** Locks listed for each row. */
+const TOP_LOCKS = 3;
+
+/** One table a phase; with several variants, their figures side by side. */
+export function scalingTables(experiment: Experiment): Table[] {
+  return phaseNames(experiment).map((phase) => {
+    const isCompared = experiment.variants.length > 1;
+    const table = isCompared ? comparedTable(experiment, phase) : plainTable(experiment.variants[0], phase);
+    return { title: phaseTitle(experiment, phase), ...table, notes: notesOf(experiment) };
+  });
+}
+
+/** The locks that CPUs waited for most, for each row; empty when nothing was contended. */
+export function lockTable(experiment: Experiment): Table | null {
+  const rows = experiment.variants.flatMap((variant) =>
+    variant.rows.flatMap((row) =>
+      row.locks
+        .filter((lock) => lock.contended > 0)
+        .slice(0, TOP_LOCKS)
+        .map((lock) => ({
+          dimmed: row.oversubscribed,
+          cells: [
+            ...(experiment.variants.length > 1 ? [variant.label] : []),
+            cpuCell(row),
+            lock.name,
+            count(lock.acquisitions),
+            percent(lock.contended / Math.max(1, lock.acquisitions)),
+            percent(lock.waitShare),
+            duration(lock.waitMaxNs),
+            lock.heldNs > 0 ? duration(lock.heldNs / Math.max(1, lock.acquisitions)) : "-",
+          ],
+        })),
+    ),
+  );
+  if (rows.length === 0) return null;
+  const columns = [
+    "CPUs",
+    "lock",
+    "taken",
+    "contended",
+    "share of CPU time waiting",
+    "longest wait",
+    "mean hold",
+  ];
+  return {
+    title: "Most contended locks",
+    columns: experiment.variants.length > 1 ? ["variant", ...columns] : columns,
+    rows,
+    notes: notesOf(experiment),
+  };
+}
+
+/** Figures of the workload's own (latencies, counts), as spreads over CPUs and runs. */
+export function metricTable(experiment: Experiment): Table | null {
+  const isCompared = experiment.variants.length > 1;
+  const rows = experiment.variants.flatMap((variant) =>
+    variant.rows.flatMap((row) =>
+      row.metrics.map((metric) => ({
+        dimmed: row.oversubscribed,
+        cells: [
+          ...(isCompared ? [variant.label] : []),
+          cpuCell(row),
+          metric.name,
+          ...[metric.spread.median, metric.spread.min, metric.spread.max].map((v) => inUnit(v, metric.unit)),
+        ],
+      })),
+    ),
+  );
+  if (rows.length === 0) return null;
+  const columns = ["CPUs", "figure", "median", "smallest", "largest"];
+  return {
+    title: "Figures of the workload",
+    columns: isCompared ? ["variant", ...columns] : columns,
+    rows,
+    notes: notesOf(experiment),
+  };
+}
+
+export const phaseNames = (experiment: Experiment): string[] => [
+  ...new Set(experiment.variants.flatMap((v) => v.rows.flatMap((row) => row.phases.map((p) => p.name)))),
+];
+
+const phaseTitle = (experiment: Experiment, phase: string): string =>
+  phaseNames(experiment).length > 1 ? `${experiment.title}: ${phase}` : experiment.title;
+
+function plainTable(variant: VariantResult, phase: string): Pick<Table, "columns" | "rows"> {
+  const found = rowsWith(variant, phase);
+  const base = found.find(({ figures }) => figures.baseCpus !== null)?.figures.baseCpus ?? 1;
+  const against = base === 1 ? "speed-up" : `speed-up over ${base} CPUs`;
+  return {
+    columns: [
+      "CPUs",
+      "ops/s",
+      "ops/s per CPU",
+      "ns/op",
+      "±",
+      against,
+      "ideal",
+      "fairness",
+      "most waited for",
+    ],
+    rows: found.map(({ row, figures }) => ({
+      dimmed: row.oversubscribed,
+      cells: [
+        cpuCell(row),
+        count(figures.opsPerSecond.median),
+        count(figures.opsPerSecondPerCpu),
+        duration(figures.nsPerOp.median),
+        percent(relativeMad(figures.nsPerOp)),
+        speedUpCell(row, figures),
+        ratio(figures.ideal),
+        ratio(figures.fairness.median),
+        topLock(row),
+      ],
+    })),
+  };
+}
+
+function comparedTable(experiment: Experiment, phase: string): Pick<Table, "columns" | "rows"> {
+  const { variants } = experiment;
+  const [first, ...others] = variants;
+  const columns = [
+    "CPUs",
+    ...variants.flatMap(({ label }) => [`${label} ops/s`, "ns/op", "±", "speed-up"]),
+    ...others.map(({ label }) => `${label} / ${first.label}`),
+  ];
+  const cpus = [...new Set(variants.flatMap((v) => v.rows.map((row) => row.cpus)))].toSorted((a, b) => a - b);
+  const rows = cpus.map((n) => {
+    const found = variants.map((v) => rowsWith(v, phase).find(({ row }) => row.cpus === n));
+    const known = found.find((f) => f !== undefined)?.row;
+    const rate = (i: number): number => found[i]?.figures.opsPerSecond.median ?? Number.NaN;
+    return {
+      dimmed: known?.oversubscribed ?? false,
+      cells: [
+        known === undefined ? String(n) : cpuCell(known),
+        ...found.flatMap((f) => comparedCells(f)),
+        ...others.map((_, i) => ratio(rate(i + 1) / rate(0))),
+      ],
+    };
+  });
+  return { columns, rows };
+}
+
+function comparedCells(found: { row: Row; figures: PhaseRow } | undefined): string[] {
+  if (found === undefined) return ["-", "-", "-", "-"];
+  const { row, figures } = found;
+  return [
+    count(figures.opsPerSecond.median),
+    duration(figures.nsPerOp.median),
+    percent(relativeMad(figures.nsPerOp)),
+    speedUpCell(row, figures),
+  ];
+}
+
+const rowsWith = (variant: VariantResult, phase: string): { row: Row; figures: PhaseRow }[] =>
+  variant.rows.flatMap((row) => {
+    const figures = row.phases.find((p) => p.name === phase);
+    return figures === undefined ? [] : [{ row, figures }];
+  });
+
+const isCutShort = (row: Row): boolean => row.runs.some((run) => run.cutShort);
+
+const cpuCell = (row: Row): string =>
+  `${row.cpus}${row.oversubscribed ? OVERSUBSCRIBED : ""}${isCutShort(row) ? CUT_SHORT : ""}`;
+
+const speedUpCell = (row: Row, figures: PhaseRow): string =>
+  row.oversubscribed ? `(${ratio(figures.speedUp)})` : ratio(figures.speedUp);
+
+function topLock(row: Row): string {
+  const lock = row.locks.find((candidate) => candidate.contended > 0);
+  return lock === undefined ? "-" : `${lock.name} ${percent(lock.waitShare)}`;
+}
+
+function inUnit(value: number, unit: string): string {
+  if (unit === "ns") return duration(value);
+  if (unit === "%") return `${ratio(value)} %`;
+  return unit === "" ? count(value) : `${count(value)} ${unit}`;
+}
+
+function notesOf(experiment: Experiment): string[] {
+  const rows = experiment.variants.flatMap((v) => v.rows);
+  const notes: string[] = [];
+  const crowded = rows.find((row) => row.oversubscribed);
+  if (crowded !== undefined) {
+    const cores = plural(Math.min(crowded.hostCores, crowded.tokens), "CPU");
+    notes.push(
+      `${OVERSUBSCRIBED} oversubscribed: only ${cores} can run at once here (${plural(crowded.hostCores, "host core")}), ` +
+        "so this row shows how the kernel bears the crowd, not how it scales",
+    );
+  }
+  if (rows.some(isCutShort)) notes.push(`${CUT_SHORT} cut short: its run was stopped before its time was up`);
+  return notes;
+}

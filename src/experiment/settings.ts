@@ -1,0 +1,112 @@
+/**
+ * `key=value` settings: some belong to the machine (which lock, which page lists), some to the workload (order, rounds).
+ *
+ * A user need not know which; when both have a key, the workload's wins, because it is the more special one.
+ */
+
+import { type MachineConfig, resolveConfig } from "../machine/config.ts";
+import type { ProgramOptions } from "../machine/program.ts";
+import { describeProgram, resolveProgram } from "../machine/resolve-program.ts";
+import { UsageError } from "../memory/bug.ts";
+import { resolveOptions, validRange, type WorkloadDescription } from "../workloads/description.ts";
+import { didYouMean } from "./nearest.ts";
+
+export interface Setting {
+  readonly key: string;
+  readonly value: string;
+}
+
+export interface SplitSettings {
+  readonly machine: MachineConfig;
+  readonly options: ProgramOptions;
+}
+
+interface MachineSetting {
+  readonly type: "text" | "number" | "boolean" | "list";
+  readonly valid: string;
+  readonly help: string;
+}
+
+/** Keys of MachineConfig that `--set` and `--compare` take; CPUs and the seed have flags of their own. */
+export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
+  memory: { type: "text", valid: "512KiB to 8GiB", help: "size of RAM" },
+  nodes: { type: "number", valid: "1 to the number of CPUs", help: "NUMA nodes" },
+  tokens: { type: "text", valid: "1 to the number of CPUs, cores, free", help: "CPUs that may run at once" },
+  lock: {
+    type: "text",
+    valid: "tas, ticket, queued, pv, or a path such as ./my-lock.ts",
+    help: "kind of spinlock",
+  },
+  pageLists: { type: "text", valid: "6.12, 6.0, off", help: "rules of the per-CPU page lists" },
+  checks: { type: "boolean", valid: "true, false", help: "costly assertions" },
+  lockstat: { type: "boolean", valid: "true, false", help: "hold times of locks" },
+  trace: { type: "boolean", valid: "true, false", help: "record every operation" },
+  mutants: { type: "list", valid: "names joined by +", help: "defects to switch on" },
+  heapMiB: { type: "number", valid: "16 to 65536", help: "heap limit of a CPU's thread" },
+  hangSeconds: { type: "number", valid: "1 to 86400", help: "seconds without progress that count as a hang" },
+};
+
+/** The pair in "key=value"; `flag` names the option it came from. */
+export function parseSetting(text: string, flag: string): Setting {
+  const at = text.indexOf("=");
+  if (at <= 0) throw new UsageError(`${flag}: "${text}" is not valid; write key=value, for example order=3`);
+  return { key: text.slice(0, at).trim(), value: text.slice(at + 1).trim() };
+}
+
+/** What a workload, by name or path, says about itself; null for a module that says nothing. */
+export const descriptionOf = (workload: string): Promise<WorkloadDescription | null> =>
+  describeProgram(resolveProgram(workload));
+
+/** Sorts settings by whom they belong to, and checks keys and values.  Throws UsageError. */
+export function splitSettings(
+  settings: readonly Setting[],
+  description: WorkloadDescription | null,
+): SplitSettings {
+  const machine: Record<string, unknown> = {};
+  const options: Record<string, string> = {};
+  for (const { key, value } of settings) {
+    const isOption = description === null || Object.hasOwn(description.options, key);
+    const known = Object.hasOwn(MACHINE_SETTINGS, key);
+    if (known && !(isOption && description !== null)) machine[key] = machineValue(key, value);
+    else if (isOption) options[key] = value;
+    else throw new UsageError(unknownKey(key, description));
+  }
+  if (description !== null) resolveOptions(description, options);
+  resolveConfig({ cpus: 256, ...machine });
+  return { machine: machine as MachineConfig, options };
+}
+
+/** All keys with their ranges, one a line, for messages and help. */
+export function settingLines(description: WorkloadDescription | null): string[] {
+  const own = Object.entries(description?.options ?? {}).map(
+    ([key, option]) => `${key}: ${option.help} (${validRange(option)}; default ${option.default})`,
+  );
+  const machine = Object.entries(MACHINE_SETTINGS)
+    .filter(([key]) => !Object.hasOwn(description?.options ?? {}, key))
+    .map(([key, setting]) => `${key}: ${setting.help} (${setting.valid})`);
+  return [...own, ...machine];
+}
+
+function unknownKey(key: string, description: WorkloadDescription | null): string {
+  const keys = [...Object.keys(description?.options ?? {}), ...Object.keys(MACHINE_SETTINGS)];
+  const lines = settingLines(description).map((line) => `\n  ${line}`);
+  return `--set: there is no key "${key}"${didYouMean(key, keys)}; valid are${lines.join("")}`;
+}
+
+function machineValue(key: string, value: string): unknown {
+  const { type, valid } = MACHINE_SETTINGS[key];
+  const wrong = (): never => {
+    throw new UsageError(`${key}: "${value}" is not valid; valid are ${valid}`);
+  };
+  if (key === "tokens") return /^\d+$/.test(value) ? Number(value) : value;
+  switch (type) {
+    case "number":
+      return /^\d+$/.test(value) ? Number(value) : wrong();
+    case "boolean":
+      return value === "true" || value === "false" ? value === "true" : wrong();
+    case "list":
+      return value.split("+").filter((name) => name !== "");
+    case "text":
+      return value;
+  }
+}

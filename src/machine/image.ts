@@ -1,0 +1,33 @@
+/**
+ * The kernel image: what every subsystem declares, in the one order that all CPUs follow.
+ */
+
+import type { Topology } from "../hardware/topology.ts";
+import { ImageLayout, type Slot } from "../memory/image.ts";
+import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
+import { Functions } from "../sync/functions.ts";
+import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
+import { OnlineCpus } from "../sync/online.ts";
+import { type SpinLockSlots, SpinLocks } from "../sync/spinlock.ts";
+
+export interface KernelImage {
+  readonly layout: ImageLayout;
+  readonly mm: MmImage;
+  readonly spin: SpinLockSlots;
+  readonly functions: Slot;
+  readonly online: Slot;
+  readonly calls: CallSlots;
+}
+
+export function declareKernel(topology: Topology): KernelImage {
+  const layout = new ImageLayout();
+  const cpus = topology.possibleCpus;
+  return {
+    layout,
+    mm: declareMm(layout, planMemory(topology)),
+    spin: SpinLocks.declare(layout, cpus),
+    functions: Functions.declare(layout),
+    online: OnlineCpus.declare(layout),
+    calls: CrossCalls.declare(layout, cpus),
+  };
+}
