@@ -5,13 +5,13 @@
  * Linux: mm/mm_init.c free_area_init_core, zone_init_internals; mm/page_alloc.c per_cpu_pages_init.
  */
 
+import { listInit } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { wordsIn } from "../../memory/struct.ts";
 import type { Pointer } from "../../memory/units.ts";
 import { LockClass } from "../../sync/lock-class.ts";
 import { SpinLock } from "../../sync/spinlock-layout.ts";
 import { FREE_AREA_WORDS, FreeArea } from "../pages/free-area.ts";
-import { listInit } from "../../memory/list.ts";
 import { MIGRATE_TYPES, MigrateType, ORDERS, PAGEBLOCK_PAGES } from "../pages/migrate-types.ts";
 import { Node } from "../pages/node.ts";
 import { Pageblock, PageGlobals } from "../pages/page-globals.ts";

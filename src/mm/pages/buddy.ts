@@ -18,6 +18,7 @@ import { listAdd, listAddTail, listDel } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
 import type { Pfn, Pointer } from "../../memory/units.ts";
+import { Work } from "../../memory/work.ts";
 import { ZoneStat } from "./counters.ts";
 import type { Frames } from "./frames.ts";
 import { FREE_AREA_WORDS, FreeArea } from "./free-area.ts";
@@ -26,6 +27,7 @@ import { PAGE_LINKS, PAGE_WORDS, Page, type PageRef } from "./page.ts";
 import type { Vmstat } from "./vmstat.ts";
 import { Zone, type ZoneRef } from "./zone.ts";
 
+const { BUDDY_STEP } = Work;
 const pageField = Page;
 const zoneField = Zone;
 const areaField = FreeArea;
@@ -70,6 +72,7 @@ export class Buddy {
       } else if (word !== (tag | (order + 1))) break;
       if (order >= PAGEBLOCK_ORDER && !this.joinBlocks(type, buddyPfn)) break;
       this.remove(zone, buddy, order);
+      memory.work(BUDDY_STEP, 1);
       pfn &= buddyPfn;
       order++;
     }
@@ -103,6 +106,7 @@ export class Buddy {
     this.remove(zone, page, found);
     const pfn = (page - this.memMap) >> 4;
     for (let half = found - 1; half >= order; half--) this.insert(zone, pfn + (1 << half), half, type, false);
+    if (found > order) this.memory.work(BUDDY_STEP, found - order);
     this.account(zone, -(1 << order), type);
   }
 

@@ -12,9 +12,9 @@ import { listAddTail } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { shape } from "../../memory/shape.ts";
 import { alignDown, type Pfn, type Pointer } from "../../memory/units.ts";
+import { Work } from "../../memory/work.ts";
 import { AllocFlag } from "./alloc-flags.ts";
 import type { Buddy } from "./buddy.ts";
-import { REFILL_WORK } from "./charges.ts";
 import { ZoneStat } from "./counters.ts";
 import type { Frames } from "./frames.ts";
 import { FALLBACKS, MAX_ORDER, MigrateType, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from "./migrate-types.ts";
@@ -25,6 +25,7 @@ import { PageGlobals } from "./page-globals.ts";
 import type { Vmstat } from "./vmstat.ts";
 import { Watermark, Zone, ZoneFlag, type ZoneRef } from "./zone.ts";
 
+const { LIST_REFILL } = Work;
 const pageField = Page;
 const zoneField = Zone;
 const globalField = PageGlobals;
@@ -102,7 +103,7 @@ export class Fallback {
         mode = STEAL;
       }
       if (page === 0) return taken;
-      memory.work(REFILL_WORK);
+      memory.work(LIST_REFILL, 1);
       if (checksAtRefill) checkNewPages(this.frames, page, order);
       memory.write(page + pageField.type, PageType.PCP | (order << 8));
       listAddTail(memory, page + PAGE_LINKS, head);

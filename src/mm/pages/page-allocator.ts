@@ -11,11 +11,11 @@ import { bug } from "../../memory/bug.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
 import { frameOf, type Pfn, type Pointer, pfnOf } from "../../memory/units.ts";
+import { Work } from "../../memory/work.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import { allocFailure } from "./alloc-failure.ts";
 import { AllocFlag } from "./alloc-flags.ts";
 import { Buddy } from "./buddy.ts";
-import { ALLOC_WORK, FREE_WORK } from "./charges.ts";
 import { Drain } from "./drain.ts";
 import { Fallback } from "./fallback.ts";
 import { Frames } from "./frames.ts";
@@ -38,6 +38,7 @@ import { Zone, type ZoneRef } from "./zone.ts";
 import { ZoneIndex } from "./zone-index.ts";
 import { ZonelistWalk } from "./zonelist-walk.ts";
 
+const { PAGE_ALLOC, PAGE_FREE } = Work;
 const pageField = Page;
 const nodeField = Node;
 const { DIRECT_RECLAIM, THISNODE, KSWAPD_RECLAIM, HIGHMEM, ZERO } = GfpFlag;
@@ -124,7 +125,7 @@ export class PageAllocator {
     const { memory, walk } = this;
     if (order > MAX_ORDER) return this.refuseOrder(gfp, order);
     if ((gfp & DIRECT_RECLAIM) !== 0) this.cpu.mightSleep("alloc_pages");
-    memory.work(ALLOC_WORK);
+    memory.work(PAGE_ALLOC, 1);
     const highestZone = gfpZone(gfp);
     const type = this.groupsByMobility ? gfpMigrateType(gfp) : MigrateType.UNMOVABLE;
     const lists =
@@ -185,7 +186,7 @@ export class PageAllocator {
   freePages(pfn: Pfn, order: number): void {
     const { memory } = this;
     if (pfn <= 0 || pfn >= this.maxPfn || order > MAX_ORDER) this.reportFree(pfn, order);
-    memory.work(FREE_WORK);
+    memory.work(PAGE_FREE, 1);
     const page = this.frames.pageOf(pfn);
     const parts = order !== 0 && this.isShared(page) ? this.headAlone(page, order) : false;
     const before = this.dropReference(page);

@@ -6,6 +6,7 @@
  */
 
 import { bug } from "../../memory/bug.ts";
+import { Work } from "../../memory/work.ts";
 import type { Frames } from "./frames.ts";
 import { PAGE_WORDS, Page, type PageRef, PageType, pageTypeAt } from "./page.ts";
 import {
@@ -17,6 +18,7 @@ import {
 } from "./page-flags.ts";
 import { TailPage } from "./page-overlays.ts";
 
+const { PAGE_CHECK } = Work;
 const pageField = Page;
 const tailField = TailPage;
 const { NONE, PCP, ALLOCATED, TAIL, ANON, RESERVED } = PageType;
@@ -65,6 +67,7 @@ export function checkNewPage(frames: Frames, page: PageRef): void {
 /** Every frame of a block that is about to be given out.  Linux: check_new_pages. */
 export function checkNewPages(frames: Frames, page: PageRef, order: number): void {
   const end = page + (PAGE_WORDS << order);
+  frames.memory.work(PAGE_CHECK, 1 << order);
   for (let at = page; at < end; at += PAGE_WORDS) checkNewPage(frames, at);
 }
 
@@ -113,6 +116,7 @@ export function describePage(frames: Frames, page: PageRef): string {
 function prepareTails(frames: Frames, page: PageRef, order: number, isCompound: boolean): void {
   const { memory } = frames;
   const end = page + (PAGE_WORDS << order);
+  memory.work(PAGE_CHECK, (1 << order) - 1);
   const expected = isCompound ? TAIL : NONE;
   for (let tail = page + PAGE_WORDS; tail < end; tail += PAGE_WORDS) {
     const flags = memory.read(tail + pageField.flags);

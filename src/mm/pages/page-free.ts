@@ -10,7 +10,6 @@ import { shape } from "../../memory/shape.ts";
 import type { Pfn } from "../../memory/units.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import type { Buddy } from "./buddy.ts";
-import { LARGE_FREE_WORK } from "./charges.ts";
 import { VmEvent } from "./counters.ts";
 import type { Frames } from "./frames.ts";
 import { MigrateType, PAGEBLOCK_ORDER, PCP_TYPES } from "./migrate-types.ts";
@@ -67,7 +66,6 @@ export class PageFree {
     const { buddy, frames, locks } = this;
     const end = pfn + (1 << order);
     const part = Math.min(order, PAGEBLOCK_ORDER);
-    if (order >= PAGEBLOCK_ORDER) this.memory.work(LARGE_FREE_WORK);
     reached("buddy-free-unlocked");
     reached("buddy-free-type-unlocked");
     const early = typeUnlocked ? frames.blockType(pfn) : 0;

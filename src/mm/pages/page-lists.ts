@@ -21,8 +21,8 @@ import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
 import { shape } from "../../memory/shape.ts";
 import type { Pfn, Pointer } from "../../memory/units.ts";
+import { Work } from "../../memory/work.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
-import { DRAIN_WORK } from "./charges.ts";
 import type { Fallback } from "./fallback.ts";
 import type { Frames } from "./frames.ts";
 import { COSTLY_ORDER } from "./migrate-types.ts";
@@ -33,6 +33,7 @@ import { watermarkPages, zoneWatermarkOk } from "./watermark.ts";
 import { Watermark, Zone, ZoneFlag, type ZoneRef } from "./zone.ts";
 import { ZoneIndex } from "./zone-index.ts";
 
+const { LIST_DRAIN } = Work;
 const pageField = Page;
 const zoneField = Zone;
 const pcpField = PerCpuPages;
@@ -198,7 +199,7 @@ export class PageLists {
         listDel(memory, link);
         memory.write(pcp + pcpField.count, memory.read(pcp + pcpField.count) - (1 << order));
         memory.write(page + pageField.type, NONE);
-        memory.work(DRAIN_WORK);
+        memory.work(LIST_DRAIN, 1);
         buddy.freeBlock(zone, pfn, order, frames.blockType(pfn), false);
         left -= 1 << order;
       }

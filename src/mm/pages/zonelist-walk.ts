@@ -7,6 +7,7 @@
 import type { Memory } from "../../memory/memory.ts";
 import { shape } from "../../memory/shape.ts";
 import { FRAME_WORDS, frameOf, type Pfn, type Pointer } from "../../memory/units.ts";
+import { Work } from "../../memory/work.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import { AllocFlag } from "./alloc-flags.ts";
 import { NumaStat, VmEvent } from "./counters.ts";
@@ -26,6 +27,7 @@ import type { Vmstat } from "./vmstat.ts";
 import { watermarkPages, zoneWatermarkFast } from "./watermark.ts";
 import { Watermark, Zone, ZoneFlag, type ZoneRef } from "./zone.ts";
 
+const { ZERO_PAGE } = Work;
 const pageField = Page;
 const zoneField = Zone;
 const { BELOW_HIGH, BOOSTED_WATERMARK } = ZoneFlag;
@@ -152,6 +154,7 @@ export class ZonelistWalk {
     memory.write(page + AllocatedPage.private, 0);
     memory.write(page + pageField.refcount, 1);
     if ((gfp & (GfpFlag.ZERO | GfpFlag.SKIP_ZERO)) === GfpFlag.ZERO) {
+      memory.work(ZERO_PAGE, 1 << order);
       memory.fill(frameOf(frames.pfnOf(page)), FRAME_WORDS << order, 0);
     }
     if (order !== 0 && (gfp & GfpFlag.COMP) !== 0) prepareCompound(frames, page, order);
