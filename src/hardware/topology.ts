@@ -295,7 +295,9 @@ function corePages(name: string, bytes: number | undefined): number {
 
 function integer(name: string, value: number, min: number, max: number): number {
   if (!Number.isInteger(value) || value < min || value > max)
-    throw new UsageError(`${name}: ${value}; valid are ${min === max ? min : `${min} to ${max}`}`);
+    throw new UsageError(
+      `${name}: ${value}; ${min === max ? `valid is ${min}` : `valid are ${min} to ${max}`}`,
+    );
   return value;
 }
 
