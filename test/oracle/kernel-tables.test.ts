@@ -14,7 +14,7 @@ import {
   statThreshold,
   zoneWatermarks,
 } from "../../src/mm/boot/sizing.ts";
-import { ZONE_INDEXES, ZONE_NAMES } from "../../src/mm/pages/zone-index.ts";
+import { ZONE_INDEXES, ZONE_NAMES, ZoneIndex } from "../../src/mm/pages/zone-index.ts";
 import { bootOnly } from "../support/boot.ts";
 
 const text = readFileSync(new URL("kernel-tables.md", import.meta.url), "utf8");
@@ -132,12 +132,9 @@ test("inactive ratio", () => {
 
 test("the DMA zone at rest", () => {
   const [, free, counts] = /DMA at rest: (\d+) free pages, free blocks by order 0–10: ([\d ]+)\./.exec(text)!;
-  const { blocks } = bootOnly({ cpus: CPUS, memoryBytes: 512 * 2 ** 20 });
-  const dma = blocks.filter((block) => block.pfn < 4096);
-  const byOrder = Array.from(
-    { length: 11 },
-    (_, order) => dma.filter((block) => block.order === order).length,
-  );
+  const { allocators, mm } = bootOnly({ cpus: CPUS, memoryBytes: 512 * 2 ** 20 });
+  const { buddy } = allocators[0];
+  const byOrder = counts.split(" ").map((_, order) => buddy.blocks(mm.zoneAt(0, ZoneIndex.DMA), order));
   expect(byOrder).toEqual(counts.split(" ").map(Number));
   expect(byOrder.reduce((sum, count, order) => sum + (count << order), 0)).toBe(Number(free));
 });

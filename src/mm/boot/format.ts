@@ -14,6 +14,7 @@ import { SpinLock } from "../../sync/spinlock-layout.ts";
 import { FREE_AREA_WORDS, FreeArea } from "../pages/free-area.ts";
 import { MIGRATE_TYPES, MigrateType, ORDERS, PAGEBLOCK_PAGES } from "../pages/migrate-types.ts";
 import { Node } from "../pages/node.ts";
+import { ZONE_SLOTS } from "../pages/page-flags.ts";
 import { Pageblock, PageGlobals } from "../pages/page-globals.ts";
 import { PCP_LISTS, PerCpuPages } from "../pages/per-cpu-pages.ts";
 import { Zone, type ZoneRef } from "../pages/zone.ts";
@@ -21,6 +22,7 @@ import { ZONE_INDEXES, ZoneIndex } from "../pages/zone-index.ts";
 import type { MmImage } from "./mm-image.ts";
 import type { NodePlan, ZoneSpan } from "./zone-plan.ts";
 
+/** Words of a list head. */
 const LIST_WORDS = 2;
 /** vm.lowmem_reserve_ratio, by zone index. */
 const LOWMEM_RESERVE_RATIO: Readonly<Record<number, number>> = {
@@ -52,6 +54,8 @@ export function formatGlobals(
   for (let index = 0; index < ZONE_INDEXES; index++) {
     memory.write(g + PageGlobals.lowmemReserveRatio + index, LOWMEM_RESERVE_RATIO[index] ?? 0);
   }
+  formatLock(memory, g + PageGlobals.drainLock, LockClass.PCPU_DRAIN);
+  formatLock(memory, g + PageGlobals.oomLock, LockClass.OOM);
   memory.fill(at.pageblocks, (at.frames / PAGEBLOCK_PAGES) * wordsIn(Pageblock), MigrateType.MOVABLE);
 }
 
@@ -72,6 +76,7 @@ export function formatZones(memory: Memory, mm: MmImage, node: NodePlan): void {
     const zone = mm.zoneAt(node.id, index);
     memory.write(zone + Zone.index, index);
     memory.write(zone + Zone.node, node.id);
+    memory.write(zone + Zone.buddyTag, (node.id * ZONE_SLOTS + index) << 8);
     formatLock(memory, zone + Zone.lock, LockClass.ZONE);
     for (let order = 0; order < ORDERS; order++) {
       const area = zone + Zone.freeArea + order * FREE_AREA_WORDS;

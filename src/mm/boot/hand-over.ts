@@ -15,10 +15,10 @@ import { ZONE_WORDS, Zone } from "../pages/zone.ts";
 import type { Memblock } from "./memblock.ts";
 import type { MmImage } from "./mm-image.ts";
 
-/** Gives a block of 2^order frames to the buddy allocator, last in its list. */
+/** Gives a block of 2^order frames to the buddy allocator, last in its list, and counts it as managed by its zone. */
 export type ReleaseBlock = (pfn: Pfn, order: number) => void;
 
-/** Hands all free memory over, counting it as managed; returns the pages. */
+/** Hands all free memory over; returns the pages. */
 export function handOver(memory: Memory, mm: MmImage, memblock: Memblock, release: ReleaseBlock): number {
   const memMap = memory.read(mm.globals.address + PageGlobals.memMap);
   let pages = 0;
@@ -29,7 +29,6 @@ export function handOver(memory: Memory, mm: MmImage, memblock: Memblock, releas
       const zone = mm.zones.address + zoneNumber * ZONE_WORDS;
       const zoneEnd = memory.read(zone + Zone.startPfn) + memory.read(zone + Zone.spannedPages);
       const order = blockOrder(pfn, Math.min(end, zoneEnd));
-      memory.write(zone + Zone.managedPages, memory.read(zone + Zone.managedPages) + (1 << order));
       release(pfn, order);
       pages += 1 << order;
       pfn += 1 << order;

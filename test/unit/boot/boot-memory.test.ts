@@ -5,6 +5,8 @@ import { checkBoot } from "../../../src/mm/boot/boot-check.ts";
 import { attachMemory, BOOT_INFO, BootInfo } from "../../../src/mm/boot/boot-info.ts";
 import { bootMemory } from "../../../src/mm/boot/boot-memory.ts";
 import { declareMm, planMemory } from "../../../src/mm/boot/mm-image.ts";
+import { checkPages } from "../../../src/mm/pages/check-pages.ts";
+import { Gfp } from "../../../src/mm/pages/gfp.ts";
 import { Node } from "../../../src/mm/pages/node.ts";
 import { Page, PageType, pageRef } from "../../../src/mm/pages/page.ts";
 import { PageGlobals } from "../../../src/mm/pages/page-globals.ts";
@@ -12,6 +14,7 @@ import { PerCpuPages } from "../../../src/mm/pages/per-cpu-pages.ts";
 import { Watermark, Zone } from "../../../src/mm/pages/zone.ts";
 import { ZoneIndex } from "../../../src/mm/pages/zone-index.ts";
 import { LockClass } from "../../../src/sync/lock-class.ts";
+import { SpinLocks } from "../../../src/sync/spinlock.ts";
 import { SpinLock } from "../../../src/sync/spinlock-layout.ts";
 import { type Booted, bootOnly } from "../../support/boot.ts";
 import { soloCpu } from "../../support/solo.ts";
@@ -69,6 +72,7 @@ describe("a PC of 256 MiB", () => {
   test("lets another CPU bind to the same addresses", () => {
     const image = new ImageLayout();
     const mm = declareMm(image, planMemory(booted.topology));
+    SpinLocks.declare(image, 4);
     const record = attachMemory(booted.memory, image);
     expect(record).toEqual(booted.record);
     expect(mm.globals.address).toBe(booted.mm.globals.address);
@@ -82,6 +86,19 @@ describe("a PC of 256 MiB", () => {
     expect(() => attachMemory(booted.memory, other)).toThrow(/the CPUs run different code/);
     const { memory } = soloCpu();
     expect(() => attachMemory(memory, new ImageLayout())).toThrow(/the boot CPU has not finished/);
+  });
+
+  test("has an allocator that works on every CPU and loses no page", () => {
+    const free = globalWord(booted, "totalRamPages");
+    const taken = booted.allocators.flatMap((pages) =>
+      Array.from({ length: 500 }, () => [pages, pages.allocPage(Gfp.KERNEL)] as const),
+    );
+    expect(new Set(taken.map(([, pfn]) => pfn)).size).toBe(2000);
+    for (const [pages, pfn] of taken) pages.freePage(pfn);
+    const { frames, vmstat, drain } = booted.allocators[0];
+    expect(checkPages(frames, vmstat)).toBe(free);
+    drain.all();
+    expect(checkPages(frames, vmstat)).toBe(free);
   });
 
   test("does not boot twice in the same RAM", () => {

@@ -8,6 +8,7 @@ import { expect, test } from "vitest";
 import type { TopologyConfig } from "../../../src/hardware/topology.ts";
 import { checkBoot } from "../../../src/mm/boot/boot-check.ts";
 import { Memblock } from "../../../src/mm/boot/memblock.ts";
+import { checkPages } from "../../../src/mm/pages/check-pages.ts";
 import { Page, PageType, pageRef } from "../../../src/mm/pages/page.ts";
 import { ZONE_SHIFT, ZONE_SLOTS } from "../../../src/mm/pages/page-flags.ts";
 import { PageGlobals } from "../../../src/mm/pages/page-globals.ts";
@@ -55,6 +56,10 @@ test("random machines boot with all frames accounted for", () => {
     fc.property(config, (machine) => {
       const booted = bootOnly(machine);
       checkBoot(booted.memory, booted.mm);
+      const { frames, vmstat } = booted.allocators[0];
+      expect(checkPages(frames, vmstat)).toBe(
+        booted.memory.read(booted.mm.globals.address + PageGlobals.totalRamPages),
+      );
       checkBlocks(booted);
       checkFrames(booted);
     }),
