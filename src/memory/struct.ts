@@ -125,12 +125,12 @@ export function wordsIn(offsets: object): number {
 }
 
 function declare<F extends Record<string, FieldSpec>>(name: string, specs: F, startWord: number): Offsets<F> {
-  const offsets: Record<string, number> = {};
+  const offsets = new Map<string, number>();
   const fields: Field[] = [];
   let at = startWord;
   for (const [field, s] of Object.entries(specs)) {
     at = Math.ceil(at / s.align) * s.align;
-    offsets[field] = at;
+    offsets.set(field, at);
     if (s.words > 0) {
       fields.push({
         name: field,
@@ -143,7 +143,8 @@ function declare<F extends Record<string, FieldSpec>>(name: string, specs: F, st
     }
     at += s.words;
   }
-  const result = Object.freeze(offsets) as Offsets<F>;
+  // Filled property by property, an object of more than a dozen becomes a hash table, and V8 folds no offset of it.
+  const result = Object.freeze(Object.fromEntries(offsets)) as Offsets<F>;
   layouts.set(result, { name, words: at, fields, overlays: new Map(), tagAt: null });
   return result;
 }
