@@ -11,14 +11,16 @@ import type { Turn } from "../memory/turn.ts";
 import type { ExploreThread } from "../schedule/explore/create.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
 import type { HostMoment } from "../schedule/host-clock.ts";
+import { attachKernel, bootKernel } from "./boot.ts";
 import { ringOf } from "./buffers.ts";
-import { Kernel } from "./kernel.ts";
+import type { Kernel } from "./kernel.ts";
 import type { MachineParts } from "./task.ts";
 
 /** The scheduler side of a CPU's thread, beyond the `Turn` that the kernel sees. */
 export interface ThreadTurn extends Turn {
   attach(cpu: Cpu): void;
-  enter(): void;
+  /** Takes part in a run of `parties` CPUs; may wait for its turn. */
+  enter(parties: number): void;
   leave(): void;
 }
 
@@ -29,10 +31,12 @@ export interface CpuThread {
   readonly memory: Memory;
   readonly control: Int32Array;
   readonly machine: MachineParts;
+  /** The boot CPU's log; empty elsewhere. */
+  readonly bootLog: readonly string[];
 }
 
 /** Builds the thread of `cpu`; on the boot CPU the machine is formatted, elsewhere attached to. */
-export async function attachCpu(machine: MachineParts, cpu: number): Promise<CpuThread> {
+export async function attachCpu(machine: MachineParts, cpu: number, boots: boolean): Promise<CpuThread> {
   const { config, buffers, origin } = machine;
   const control = new Int32Array(buffers.control);
   const parts = { ...buffers, control, cpu, cpus: config.cpus, tokens: config.tokens, origin };
@@ -50,8 +54,14 @@ export async function attachCpu(machine: MachineParts, cpu: number): Promise<Cpu
   turn.attach(processor);
   explore?.memory.traceTo(trace);
   processor.reset(config.seed);
-  const kernel = new Kernel({ cpu: processor, memory, control, cpus: config.cpus, seed: config.seed });
-  return { kernel, turn, memory, control, machine, explore };
+  const bootParts = { cpu: processor, memory, control, config };
+  turn.enter(1);
+  try {
+    const { kernel, log } = boots ? bootKernel(bootParts) : { kernel: attachKernel(bootParts), log: [] };
+    return { kernel, turn, memory, control, machine, explore, bootLog: log };
+  } finally {
+    turn.leave();
+  }
 }
 
 interface TurnParts {

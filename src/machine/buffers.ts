@@ -5,6 +5,7 @@
 import { CPU_STATE_WORDS } from "../hardware/cpu-state.ts";
 import { controlWords } from "../memory/control.ts";
 import { TraceRing, traceWords } from "../memory/trace.ts";
+import { planMemory } from "../mm/boot/mm-image.ts";
 import { createExploreBuffers } from "../schedule/explore/create.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { Buffers, MachineParts } from "./task.ts";
@@ -14,13 +15,15 @@ const RING_EVENTS = 256;
 const TRACED_RING_EVENTS = 16384;
 
 export function createBuffers(config: ResolvedConfig): Buffers {
+  // RAM covers the holes of the physical map, and the window of mem_map above it; the host commits what is touched.
+  const { ramBytes } = planMemory(config.topology).memMap;
   const statesBytes = config.cpus * CPU_STATE_WORDS * 4;
   return {
-    ram: new SharedArrayBuffer(config.memoryBytes),
+    ram: new SharedArrayBuffer(ramBytes),
     control: new SharedArrayBuffer(controlWords(config.cpus) * 4),
     states: new SharedArrayBuffer(statesBytes),
     trace: new SharedArrayBuffer(traceWords(config.cpus, ringEvents(config)) * 4),
-    explore: config.shape.mode === "explore" ? createExploreBuffers(config.memoryBytes, statesBytes) : null,
+    explore: config.shape.mode === "explore" ? createExploreBuffers(ramBytes, statesBytes) : null,
   };
 }
 

@@ -5,20 +5,33 @@
  */
 
 import type { Cpu } from "../hardware/cpu.ts";
+import type { Topology } from "../hardware/topology.ts";
 import { Control } from "../memory/control.ts";
 import type { Memory } from "../memory/memory.ts";
 import { Regions } from "../memory/regions.ts";
 import { TraceEvent } from "../memory/trace.ts";
+import { BOOT_INFO, BootInfo, type BootRecord } from "../mm/boot/boot-info.ts";
+import { Page } from "../mm/pages/page.ts";
+import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { passGate } from "../schedule/gate.ts";
+import { CpuMasks } from "../sync/cpumask.ts";
+import { Functions } from "../sync/functions.ts";
+import { CrossCalls } from "../sync/ipi.ts";
+import { OnlineCpus } from "../sync/online.ts";
+import type { SpinLocks } from "../sync/spinlock.ts";
+import type { ResolvedConfig } from "./config.ts";
+import type { KernelImage } from "./image.ts";
 import type { PhaseResult } from "./program.ts";
 
 export interface KernelParts {
   readonly cpu: Cpu;
   readonly memory: Memory;
   readonly control: Int32Array;
-  /** CPUs that run programs. */
-  readonly cpus: number;
-  readonly seed: number;
+  readonly config: ResolvedConfig;
+  readonly image: KernelImage;
+  readonly record: BootRecord;
+  readonly spin: SpinLocks;
+  readonly pages: PageAllocator;
 }
 
 export class Kernel {
@@ -26,8 +39,20 @@ export class Kernel {
   readonly memory: Memory;
   /** Names addresses, for reports. */
   readonly regions = new Regions();
+  readonly topology: Topology;
+  readonly image: KernelImage;
+  /** Where boot has put things. */
+  readonly record: BootRecord;
+  readonly spin: SpinLocks;
+  readonly functions: Functions;
+  readonly masks: CpuMasks;
+  readonly online: OnlineCpus;
+  readonly calls: CrossCalls;
+  readonly pages: PageAllocator;
+  /** CPUs that run programs. */
   readonly cpus: number;
   readonly seed: number;
+  private lines: string[] = [];
   private readonly control: Int32Array;
   private limit = Infinity;
   private phases = new Map<string, { operations: number; elapsedNs: number }>();
@@ -36,8 +61,34 @@ export class Kernel {
     this.cpu = parts.cpu;
     this.memory = parts.memory;
     this.control = parts.control;
-    this.cpus = parts.cpus;
-    this.seed = parts.seed;
+    this.cpus = parts.config.cpus;
+    this.seed = parts.config.seed;
+    this.topology = parts.config.topology;
+    this.image = parts.image;
+    this.record = parts.record;
+    const { cpu, memory, image } = parts;
+    image.layout.register(this.regions, this.topology.possibleCpus);
+    this.regions.add("boot_info", BOOT_INFO, BootInfo);
+    this.regions.add("mem_map", parts.record.memMap, Page, parts.record.maxPfn);
+    this.spin = parts.spin;
+    this.functions = new Functions(cpu, image.functions);
+    this.masks = new CpuMasks(memory, this.topology.possibleCpus);
+    this.online = new OnlineCpus(this.masks, image.online);
+    this.calls = new CrossCalls({ ...this, slots: image.calls });
+    this.pages = parts.pages;
+    this.pages.install({ report: (text) => this.printk(text) });
+  }
+
+  /** Writes to the kernel log; a run's result carries what its CPUs wrote. */
+  printk(text: string): void {
+    this.lines.push(text);
+  }
+
+  /** The kernel log of this CPU since the last call. */
+  takeLog(): string[] {
+    const { lines } = this;
+    this.lines = [];
+    return lines;
   }
 
   // ---- what a program times and how long it goes on ----

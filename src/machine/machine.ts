@@ -13,8 +13,9 @@ import { hostMoment } from "../schedule/host-clock.ts";
 import { ParallelTurn } from "../schedule/parallel.ts";
 import { createBuffers, ringOf } from "./buffers.ts";
 import { type MachineConfig, type ResolvedConfig, resolveConfig } from "./config.ts";
+import type { CheckReport } from "./inspect.ts";
 import { CpuPool } from "./pool.ts";
-import type { ProgramOptions, RunResult } from "./program.ts";
+import type { Fault, ProgramOptions, RunResult } from "./program.ts";
 import { programOptions, resolveProgram } from "./resolve-program.ts";
 import { type CampaignResult, Run, type RunOptions } from "./run.ts";
 import type { CampaignTask, CpuAnswer, CpuTask, MachineParts } from "./task.ts";
@@ -26,6 +27,8 @@ export class Machine {
   private readonly parts: MachineParts;
   private readonly pool: CpuPool;
   private readonly control: Int32Array;
+  /** What the boot CPU wrote while booting, as dmesg prints it. */
+  bootLog: readonly string[] = [];
   private state: "ready" | "running" | "dead" = "ready";
 
   private constructor(parts: MachineParts, pool: CpuPool) {
@@ -66,7 +69,7 @@ export class Machine {
       options: given,
       wallMs: performance.now() - startedAt,
       cpuResults: outcome.cpuResults,
-      locks: [],
+      locks: outcome.locks,
       interrupts: outcome.interrupts,
       interrupted: options.signal?.aborted ?? false,
       fault: outcome.fault,
@@ -86,6 +89,17 @@ export class Machine {
     this.state = result.fault === null && result.failure === null ? "ready" : "dead";
     if (this.state === "dead") await this.pool.release();
     return result;
+  }
+
+  /** Runs the invariants of every subsystem, at rest.  The fault says what does not hold. */
+  async check(): Promise<{ report: CheckReport | null; fault: Fault | null }> {
+    if (this.state !== "ready") throw new UsageError(`the machine is ${this.state}; it is checked at rest`);
+    const answer = await this.pool.send({ kind: "inspect", cpu: 0, id: this.parts.id, what: "check" });
+    if (answer.ok) return { report: answer.value as CheckReport, fault: null };
+    this.state = "dead";
+    await this.pool.destroy();
+    if (answer.stopped) throw new UsageError("the machine has stopped");
+    return { report: null, fault: { ...answer.fault, kind: "check" } };
   }
 
   /** The state of RAM and CPUs, at rest. */
@@ -133,16 +147,21 @@ export class Machine {
   }
 
   private async attachAll(): Promise<void> {
-    const first = await this.pool.send({ kind: "attach", cpu: 0, machine: this.parts, boots: true });
-    const others = await Promise.all(
-      Array.from({ length: this.config.cpus - 1 }, (_, i) =>
-        this.pool.send({ kind: "attach", cpu: i + 1, machine: this.parts, boots: false }),
-      ),
-    );
-    const bad = [first, ...others].find((answer) => !answer.ok);
-    if (bad === undefined) return;
+    const attach = (cpu: number): Promise<CpuAnswer> =>
+      this.pool.send({ kind: "attach", cpu, machine: this.parts, boots: cpu === 0 });
+    const answers = [await attach(0)];
+    const others = Array.from({ length: this.config.cpus - 1 }, (_, i) => i + 1);
+    if (this.config.shape.mode === "parallel") answers.push(...(await Promise.all(others.map(attach))));
+    // In the serial modes the CPUs come one after the other, so that a boot is repeatable.
+    else for (const cpu of others) answers.push(await attach(cpu));
+    const bad = answers.find((answer) => !answer.ok);
+    if (bad === undefined) {
+      if (answers[0].ok) this.bootLog = answers[0].value as string[];
+      return;
+    }
     this.state = "dead";
     await this.pool.destroy();
+    if (!bad.ok && !bad.stopped && bad.fault.kind === "usage") throw new UsageError(bad.fault.message);
     throw new Error(
       bad.ok || bad.stopped ? "boot stopped" : `boot failed on cpu ${bad.fault.cpu}: ${bad.fault.message}`,
     );

@@ -37,6 +37,8 @@ export interface CpuResult {
   readonly phases: readonly PhaseResult[];
   /** What `run` returned. */
   readonly value: unknown;
+  /** What this CPU wrote to the kernel log. */
+  readonly log: readonly string[];
   /** Times this CPU slept, slices it gave away. */
   readonly parks: number;
   readonly slices: number;
@@ -55,7 +57,16 @@ export interface LockResult {
 
 /** Why a run ended badly. */
 export interface Fault {
-  readonly kind: "bug" | "exception" | "worker" | "memory" | "hang" | "deadlock" | "check" | "limit";
+  readonly kind:
+    | "usage"
+    | "bug"
+    | "exception"
+    | "worker"
+    | "memory"
+    | "hang"
+    | "deadlock"
+    | "check"
+    | "limit";
   /** CPU that failed; -1: none in particular. */
   readonly cpu: number;
   readonly message: string;

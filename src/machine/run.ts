@@ -9,7 +9,7 @@ import { explore } from "../schedule/explore/state.ts";
 import { raisePanic } from "../schedule/panic.ts";
 import { interruptCounts } from "./interrupts.ts";
 import type { CpuPool } from "./pool.ts";
-import type { CpuResult, Fault, ProgramOptions } from "./program.ts";
+import type { CpuResult, Fault, LockResult, ProgramOptions } from "./program.ts";
 import type { CampaignAnswer, CampaignTask, CpuTask, MachineParts } from "./task.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -44,6 +44,7 @@ export interface CampaignResult {
 export interface Outcome {
   readonly cpuResults: readonly CpuResult[];
   readonly interrupts: Readonly<Record<string, number>>;
+  readonly locks: readonly LockResult[];
   readonly fault: Fault | null;
 }
 
@@ -65,7 +66,7 @@ export class Run {
     const options = this.options.options ?? {};
     const common = { id: this.parts.id, moduleUrl, options };
     const setup = await this.sendAll([{ ...common, kind: "setup", cpu: 0, shared: null, values: [] }]);
-    const nothing = { cpuResults: [], interrupts: {} };
+    const nothing = { cpuResults: [], interrupts: {}, locks: [] };
     if (setup.fault !== null) return { ...nothing, fault: setup.fault };
     const before = interruptCounts(this.parts.buffers.states, cpus);
     this.armControl();
@@ -82,7 +83,9 @@ export class Run {
     for (const label of Object.keys(interrupts)) interrupts[label] -= before[label];
     const values = cpuResults.map((r) => r.value);
     const checked = await this.sendAll([{ ...common, kind: "check", cpu: 0, shared, values }]);
-    return { cpuResults, interrupts, fault: checked.fault };
+    if (checked.fault !== null) return { cpuResults, interrupts, locks: [], fault: checked.fault };
+    const locks = await this.sendAll([{ id: this.parts.id, kind: "inspect", cpu: 0, what: "locks" }]);
+    return { cpuResults, interrupts, locks: (locks.values[0] ?? []) as LockResult[], fault: locks.fault };
   }
 
   async explore(moduleUrl: string, campaign: CampaignTask): Promise<CampaignResult> {

@@ -11,11 +11,11 @@ import { Control, CpuControl, cpuControl } from "../memory/control.ts";
 import { reachedMutants } from "../memory/mutants.ts";
 import { Campaign } from "../schedule/explore/campaign.ts";
 import { Pct, RandomWalk, Replay } from "../schedule/explore/strategy.ts";
-import { Deadlock, StepLimit } from "../schedule/explore/turn.ts";
 import { raisePanic } from "../schedule/panic.ts";
 import { attachCpu, type CpuThread } from "./attach.ts";
-import { hangReport } from "./hang-report.ts";
-import type { Fault, KernelModule } from "./program.ts";
+import { faultOf } from "./fault.ts";
+import { inspectKernel } from "./inspect.ts";
+import type { KernelModule } from "./program.ts";
 import type { CampaignAnswer, CampaignTask, CpuAnswer, CpuTask, RunValue } from "./task.ts";
 
 const threads = new Map<number, CpuThread>();
@@ -32,9 +32,9 @@ export async function serve(task: CpuTask): Promise<CpuAnswer> {
 async function execute(task: CpuTask): Promise<unknown> {
   switch (task.kind) {
     case "attach": {
-      const thread = await attachCpu(task.machine, task.cpu);
+      const thread = await attachCpu(task.machine, task.cpu, task.boots);
       threads.set(task.machine.id, thread);
-      return null;
+      return thread.bootLog;
     }
     case "setup": {
       const module = await importModule(task.moduleUrl);
@@ -52,14 +52,13 @@ async function execute(task: CpuTask): Promise<unknown> {
       return run(threadOf(task.id), module, task);
     }
     case "prepare":
-      campaignOf(threadOf(task.id), task.campaign).prepare();
-      return null;
+      return prepareCampaign(threadOf(task.id), task.campaign);
     case "explore": {
       const module = await importModule(task.moduleUrl);
       return explorePart(threadOf(task.id), module, task);
     }
-    case "report":
-      return null;
+    case "inspect":
+      return alone(threadOf(task.id), ({ kernel }) => inspectKernel(kernel, task.what));
     case "release":
       threads.delete(task.id);
       return null;
@@ -68,11 +67,15 @@ async function execute(task: CpuTask): Promise<unknown> {
 
 /** Runs `body` on this CPU while no other runs. */
 function alone<T>(thread: CpuThread, body: (thread: CpuThread) => T): T {
-  thread.turn.enter();
+  const { turn, kernel } = thread;
+  turn.enter(1);
   try {
-    return body(thread);
+    kernel.online.bringUp(kernel.cpu.id);
+    const value = body(thread);
+    kernel.online.takeDown(kernel.cpu.id);
+    return value;
   } finally {
-    thread.turn.leave();
+    turn.leave();
   }
 }
 
@@ -84,8 +87,10 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
     parks: doubles[(self + CpuControl.parks) >> 1],
     slices: doubles[(self + CpuControl.slices) >> 1],
   };
-  turn.enter();
+  turn.enter(kernel.cpus);
   try {
+    kernel.online.bringUp(task.cpu);
+    kernel.spin.stats.reset();
     kernel.beginRun(task.operations);
     kernel.gate();
     if (task.cpu === 0) {
@@ -94,10 +99,12 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
     }
     const value = module.run(kernel, task.options, task.shared) ?? null;
     idleUntilAllEnd(thread);
+    kernel.online.takeDown(task.cpu);
     return {
       cpu: task.cpu,
       phases: kernel.takePhases(),
       value,
+      log: kernel.takeLog(),
       parks: doubles[(self + CpuControl.parks) >> 1] - before.parks,
       slices: doubles[(self + CpuControl.slices) >> 1] - before.slices,
     };
@@ -118,6 +125,14 @@ function campaignOf(thread: CpuThread, task: CampaignTask): Campaign {
   return new Campaign({ ...explore, control, strategy, plan: task.plan });
 }
 
+/** Every execution starts from here: all CPUs are up. */
+function prepareCampaign(thread: CpuThread, task: CampaignTask): null {
+  const { online, cpus } = thread.kernel;
+  for (let cpu = 0; cpu < cpus; cpu++) online.bringUp(cpu);
+  campaignOf(thread, task).prepare();
+  return null;
+}
+
 function explorePart(
   thread: CpuThread,
   module: KernelModule,
@@ -135,7 +150,7 @@ function explorePart(
     execution: end.failure.execution,
     step: end.failure.step,
     tape: end.failure.tape,
-    fault: faultOf(end.failure.error, thread, "bug"),
+    fault: faultOf(end.failure.error, thread),
   };
   return { failure, hash: end.hash, reached: reachedMutants() };
 }
@@ -166,31 +181,14 @@ async function importModule(url: string): Promise<KernelModule> {
 function failed(error: unknown, task: CpuTask): CpuAnswer {
   if (error instanceof MachineStopped) return { ok: false, stopped: true, threadId };
   const thread = "id" in task ? threads.get(task.id) : undefined;
-  const fault = faultOf(error, thread, task.kind === "check" ? "check" : "bug");
+  const fault = faultOf(error, thread);
   if (thread !== undefined && !raisePanic(thread.control, task.cpu, thread.machine.config.cpus)) {
     return { ok: false, stopped: true, threadId };
   }
-  return { ok: false, stopped: false, fault: { ...fault, cpu: task.cpu }, threadId };
-}
-
-/** An error as plain data, with the report of who holds and waits for what. */
-function faultOf(error: unknown, thread: CpuThread | undefined, kind: "bug" | "check"): Fault {
-  const known = error instanceof KernelBug;
-  const text = error instanceof Error ? error.message : String(error);
   return {
-    kind:
-      kind === "check"
-        ? "check"
-        : error instanceof Deadlock
-          ? "deadlock"
-          : error instanceof StepLimit
-            ? "limit"
-            : known
-              ? "bug"
-              : "exception",
-    cpu: thread?.kernel.cpu.id ?? -1,
-    message: known || !(error instanceof Error) ? text : `${error.name}: ${text}`,
-    stack: error instanceof Error ? (error.stack ?? "") : "",
-    report: thread === undefined ? "" : hangReport(thread.machine, thread.control),
+    ok: false,
+    stopped: false,
+    fault: { ...fault, cpu: task.cpu, ...(task.kind === "check" && { kind: "check" as const }) },
+    threadId,
   };
 }

@@ -8,6 +8,7 @@ import type { CampaignPlan } from "../schedule/explore/campaign.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
 import type { HostMoment } from "../schedule/host-clock.ts";
 import type { ResolvedConfig } from "./config.ts";
+import type { Inspection } from "./inspect.ts";
 import type { CpuResult, Fault, ProgramOptions } from "./program.ts";
 
 /** The buffers that make a machine. */
@@ -79,7 +80,7 @@ export type CpuTask =
       readonly shared: unknown;
       readonly campaign: CampaignTask;
     }
-  | { readonly kind: "report"; readonly cpu: number; readonly id: number; readonly name: string }
+  | { readonly kind: "inspect"; readonly cpu: number; readonly id: number; readonly what: Inspection }
   | { readonly kind: "release"; readonly cpu: number; readonly id: number };
 
 export type CpuAnswer =

@@ -27,6 +27,7 @@ export function runResult(shares: Shares, changes: Partial<RunResult> = {}): Run
         elapsedNs: list[cpu][1],
       })),
       value: null,
+      log: [],
       parks: 2,
       slices: 3,
     })),

@@ -2,20 +2,19 @@
 import type { Kernel } from "../../../src/machine/kernel.ts";
 import type { ProgramOptions } from "../../../src/machine/program.ts";
 
-const WORD = 4096;
-
-export function setup(kernel: Kernel): null {
-  kernel.memory.write(WORD, 0);
-  return null;
+/** Allocates the frame whose first word is the counter. */
+export function setup(kernel: Kernel): number {
+  return kernel.pages.getZeroedPage(0);
 }
 
-export function run(kernel: Kernel, options: ProgramOptions): number {
+export function run(kernel: Kernel, options: ProgramOptions, word: unknown): number {
   const { memory, cpu } = kernel;
+  const at = word as number;
   let done = 0;
   kernel.phase("count", () => {
     while (kernel.more(done)) {
-      if (options.torn) memory.write(WORD, memory.read(WORD) + 1);
-      else memory.add(WORD, 1);
+      if (options.torn) memory.write(at, memory.read(at) + 1);
+      else memory.add(at, 1);
       done++;
       cpu.endOperation();
     }
@@ -24,8 +23,14 @@ export function run(kernel: Kernel, options: ProgramOptions): number {
   return done;
 }
 
-export function check(kernel: Kernel, _options: ProgramOptions, values: readonly unknown[]): void {
+export function check(
+  kernel: Kernel,
+  _options: ProgramOptions,
+  values: readonly unknown[],
+  word: unknown,
+): void {
   const expected = values.reduce((sum: number, v) => sum + (v as number), 0);
-  const found = kernel.memory.read(WORD);
+  const found = kernel.memory.read(word as number);
   if (found !== expected) throw new Error(`counter is ${found}, the CPUs added ${expected}`);
+  kernel.pages.freePagesAt(word as number, 0);
 }

@@ -2,20 +2,29 @@
 import type { Kernel } from "../../../src/machine/kernel.ts";
 import type { ProgramOptions } from "../../../src/machine/program.ts";
 
-const WORD = 4096;
 const TIMES = 4;
 
-export function run(kernel: Kernel, options: ProgramOptions): void {
+export function setup(kernel: Kernel): number {
+  return kernel.pages.getZeroedPage(0);
+}
+
+export function run(kernel: Kernel, options: ProgramOptions, word: unknown): void {
   const { memory, cpu } = kernel;
+  const at = word as number;
   for (let i = 0; i < TIMES; i++) {
-    if (options.torn) memory.write(WORD, memory.read(WORD) + 1);
-    else memory.add(WORD, 1);
+    if (options.torn) memory.write(at, memory.read(at) + 1);
+    else memory.add(at, 1);
     cpu.endOperation();
   }
 }
 
-export function check(kernel: Kernel): void {
+export function check(
+  kernel: Kernel,
+  _options: ProgramOptions,
+  _values: readonly unknown[],
+  word: unknown,
+): void {
   const expected = TIMES * kernel.cpus;
-  const found = kernel.memory.read(WORD);
+  const found = kernel.memory.read(word as number);
   if (found !== expected) throw new Error(`counter is ${found}, the CPUs added ${expected}`);
 }

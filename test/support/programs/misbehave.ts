@@ -2,11 +2,16 @@
 import type { Kernel } from "../../../src/machine/kernel.ts";
 import type { ProgramOptions } from "../../../src/machine/program.ts";
 
-export function run(kernel: Kernel, options: ProgramOptions): number {
+/** A word that stays 0: nothing ends a wait on it. */
+export function setup(kernel: Kernel): number {
+  return kernel.pages.getZeroedPage(0);
+}
+
+export function run(kernel: Kernel, options: ProgramOptions, word: unknown): number {
   let done = 0;
-  if (kernel.cpu.id === kernel.cpus - 1) misbehave(kernel, String(options.how));
+  if (kernel.cpu.id === kernel.cpus - 1) misbehave(kernel, String(options.how), word as number);
   while (kernel.more(done)) {
-    kernel.memory.add(4096, 1);
+    kernel.memory.add((word as number) + 16, 1);
     done++;
     kernel.cpu.endOperation();
   }
@@ -17,7 +22,7 @@ export function check(_kernel: Kernel, options: ProgramOptions): void {
   if (options.how === "check") throw new Error("the oracle says no");
 }
 
-function misbehave(kernel: Kernel, how: string): void {
+function misbehave(kernel: Kernel, how: string, word: number): void {
   switch (how) {
     case "throw":
       throw new TypeError("planted exception");
@@ -29,11 +34,11 @@ function misbehave(kernel: Kernel, how: string): void {
       for (;;) kept.push(new Array(100_000).fill(kept.length));
     }
     case "loop":
-      for (;;) kernel.memory.load(4096);
+      for (;;) kernel.memory.load(word);
     case "deaf":
       for (;;) kernel.cpu.endOperation();
     case "sleep":
-      kernel.memory.waitWhile(8192, -1, 0);
+      kernel.memory.waitWhile(word, -1, 0);
       break;
     case "held":
       kernel.cpu.preemptDisable();

@@ -1,0 +1,78 @@
+/**
+ * Boot: from power-on to a kernel, in order.
+ *
+ * The boot CPU formats; every other CPU declares the same image and attaches to it.  Both then build the same engines,
+ * in the same order, over the same addresses.
+ */
+
+import type { Cpu } from "../hardware/cpu.ts";
+import type { Memory } from "../memory/memory.ts";
+import { attachMemory, type BootRecord } from "../mm/boot/boot-info.ts";
+import { bootMemory } from "../mm/boot/boot-memory.ts";
+import { PageAllocator } from "../mm/pages/page-allocator.ts";
+import { SpinLocks } from "../sync/spinlock.ts";
+import type { ResolvedConfig } from "./config.ts";
+import { declareKernel, type KernelImage } from "./image.ts";
+import { Kernel } from "./kernel.ts";
+
+export interface BootParts {
+  readonly cpu: Cpu;
+  readonly memory: Memory;
+  readonly control: Int32Array;
+  readonly config: ResolvedConfig;
+}
+
+/** The first line of the boot log. */
+function banner(config: ResolvedConfig): string {
+  const { cpus, nodes } = config.topology;
+  return `smpsim: Linux 6.12 rules, ${cpus} CPU${cpus > 1 ? "s" : ""} on ${nodes} node${nodes > 1 ? "s" : ""}`;
+}
+
+/** Formats the machine on the boot CPU; returns its kernel and the boot log. */
+export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly string[] } {
+  const { memory, config } = parts;
+  const image = declareKernel(config.topology);
+  let spin: SpinLocks | null = null;
+  let pages: PageAllocator | null = null;
+  const { record, log } = bootMemory({
+    memory,
+    image: image.layout,
+    mm: image.mm,
+    attachBuddy: () => {
+      spin = new SpinLocks(parts.cpu, image.spin);
+      const allocator = createPages(parts, image, spin);
+      pages = allocator;
+      return (pfn, order) => allocator.releasePages(pfn, order);
+    },
+    options: { banner: banner(config), ...config.boot },
+  });
+  const kernel = buildKernel(parts, image, record, { spin, pages });
+  return { kernel, log: log.lines };
+}
+
+/** Builds the kernel of a CPU other than the boot CPU, over what that has formatted. */
+export function attachKernel(parts: BootParts): Kernel {
+  const image = declareKernel(parts.config.topology);
+  const record = attachMemory(parts.memory, image.layout);
+  return buildKernel(parts, image, record, { spin: null, pages: null });
+}
+
+function buildKernel(
+  parts: BootParts,
+  image: KernelImage,
+  record: BootRecord,
+  early: { spin: SpinLocks | null; pages: PageAllocator | null },
+): Kernel {
+  const spin = early.spin ?? new SpinLocks(parts.cpu, image.spin);
+  const pages = early.pages ?? createPages(parts, image, spin);
+  return new Kernel({ ...parts, image, record, spin, pages });
+}
+
+function createPages(parts: BootParts, image: KernelImage, locks: SpinLocks): PageAllocator {
+  return new PageAllocator({
+    cpu: parts.cpu,
+    locks,
+    globals: image.mm.globals.address,
+    localNode: parts.config.topology.cpuNode[parts.cpu.id],
+  });
+}

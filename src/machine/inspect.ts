@@ -1,0 +1,48 @@
+/**
+ * Looking at a kernel at rest, on the boot CPU: its invariants, its lock statistics.
+ */
+
+import { checkBoot } from "../mm/boot/boot-check.ts";
+import { checkPages } from "../mm/pages/check-pages.ts";
+import { sumLockStats } from "../sync/lock-stat.ts";
+import { checkSpinLocks } from "../sync/spinlock.ts";
+import type { Kernel } from "./kernel.ts";
+import type { LockResult } from "./program.ts";
+
+/** What to look at. */
+export type Inspection = "check" | "locks";
+
+/** What a check of the whole kernel has looked at. */
+export interface CheckReport {
+  readonly freePages: number;
+  /** Names of the checks that passed, in order. */
+  readonly passed: readonly string[];
+}
+
+export function inspectKernel(kernel: Kernel, what: Inspection): CheckReport | LockResult[] {
+  return what === "check" ? checkKernel(kernel) : lockResults(kernel);
+}
+
+/** Runs the invariants of every subsystem; throws at the first that does not hold. */
+function checkKernel(kernel: Kernel): CheckReport {
+  const { memory, image, pages, topology, calls } = kernel;
+  const freePages = checkPages(pages.frames, pages.vmstat);
+  checkBoot(memory, image.mm);
+  checkSpinLocks(memory, image.spin, topology.possibleCpus);
+  calls.check();
+  return { freePages, passed: ["buddy", "page lists", "counters", "zones", "locks", "call queues"] };
+}
+
+function lockResults(kernel: Kernel): LockResult[] {
+  const totals = sumLockStats(kernel.memory, kernel.image.spin, kernel.topology.possibleCpus);
+  return totals
+    .map(({ name, acquisitions, contended, waitNs, waitMaxNs, heldNs }) => ({
+      name,
+      acquisitions,
+      contended,
+      waitNs,
+      waitMaxNs,
+      heldNs,
+    }))
+    .sort((a, b) => b.waitNs - a.waitNs);
+}
