@@ -52,6 +52,8 @@ export class Machine {
 
   /** Runs a workload by name, or a kernel module by path, on every CPU. */
   async run(program: string, options: RunOptions = {}): Promise<RunResult> {
+    if (this.config.shape.mode === "explore")
+      throw new UsageError("a machine of explore mode runs programs with explore()");
     const { moduleUrl, given } = await this.begin(program, options);
     const startedAt = performance.now();
     const run = new Run(this.parts, this.pool, this.control, { ...options, options: given });

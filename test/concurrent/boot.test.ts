@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { Machine } from "../../src/machine/machine.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
+import { UsageError } from "../../src/memory/bug.ts";
 
 const churn = fileURLToPath(new URL("../support/programs/page-churn.ts", import.meta.url));
 
@@ -27,7 +28,6 @@ describe("a booted machine", () => {
     { cpus: 2, memory: "256MiB", pageLists: "off" as const },
     { cpus: 2, memory: "256MiB", pageLists: "6.0" as const },
     { cpus: 2, memory: "5GiB", nodes: 2 },
-    { cpus: 2, memory: "4MiB", mode: "explore" as const },
   ])("%j: pages given and taken on all CPUs all come back", async (config) => {
     const machine = await Machine.boot({ ...config, checks: true });
     const before = await machine.check();
@@ -39,10 +39,21 @@ describe("a booted machine", () => {
     await machine.halt();
   });
 
-  test("memory that is too small says what is missing", async () => {
-    await expect(Machine.boot({ cpus: 12, memory: "512KiB" })).rejects.toThrow(
-      /memory: .* leave no room for/,
-    );
+  test("what only the boot CPU can find wrong with a configuration is the user's error too", async () => {
+    const memoryMap = Array.from({ length: 200 }, (_, i) => ({
+      startBytes: i * 65536,
+      sizeBytes: 32768,
+      node: 0,
+    }));
+    const boot = Machine.boot({ cpus: 1, memoryMap });
+    await expect(boot).rejects.toThrow("memoryMap: too many ranges; valid are up to 128");
+    await expect(boot).rejects.toBeInstanceOf(UsageError);
+  });
+
+  test("a machine of explore mode does not run programs freely", async () => {
+    const machine = await Machine.boot({ cpus: 1, memory: "1MiB", mode: "explore" });
+    await expect(machine.run(churn)).rejects.toThrow("runs programs with explore()");
+    await machine.halt();
   });
 
   test("a snapshot brings the machine back to its boot", async () => {
