@@ -240,7 +240,8 @@ export class PageLists {
     const { memory } = this;
     const batch = memory.read(pcp + pcpField.batch);
     const flags = memory.read(pcp + pcpField.flags);
-    memory.write(pcp + pcpField.allocFactor, memory.read(pcp + pcpField.allocFactor) >> 1);
+    const factor = memory.read(pcp + pcpField.allocFactor);
+    if (factor !== 0) memory.write(pcp + pcpField.allocFactor, factor >> 1);
     let freeCount = memory.read(pcp + pcpField.freeCount);
     let freeHigh = false;
     if (order !== 0 && order <= COSTLY_ORDER) {

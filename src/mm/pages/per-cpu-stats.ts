@@ -13,7 +13,7 @@ export const PerCpuZonestat = struct("per_cpu_zonestat", {
   statThreshold: word("hint:atomic"),
   diff: array(ZONE_STAT_NAMES.length, "hint:owner-cpu", "counter"),
   /** Never folded: reports add the CPUs. */
-  numaEvent: float64("hint:owner-cpu", NUMA_STAT_NAMES.length),
+  numaEvent: array(2 * NUMA_STAT_NAMES.length, "hint:owner-cpu", "counter"),
   end: align(LINE_WORDS),
 });
 export const ZONESTAT_WORDS = alignUp(wordsIn(PerCpuZonestat), LINE_WORDS);
@@ -26,9 +26,13 @@ export const PerCpuNodestat = struct("per_cpu_nodestat", {
 });
 export const NODESTAT_WORDS = alignUp(wordsIn(PerCpuNodestat), LINE_WORDS);
 
+/** The low word of an event counter stays below this. */
+export const EVENT_CARRY = 2 ** 30;
+
 /** Events of one CPU, never folded: reports add the CPUs. */
 export const VmEventState = struct("vm_event_state", {
-  event: float64("hint:owner-cpu", VM_EVENT_NAMES.length),
+  /** Two words each: what is below EVENT_CARRY, and how often it was passed.  Whole words cost a third of a float64. */
+  event: array(2 * VM_EVENT_NAMES.length, "hint:owner-cpu", "counter"),
   /** When this CPU next folds its deltas. */
   nextUpdateNs: float64("owner-cpu"),
 });

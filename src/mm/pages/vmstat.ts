@@ -19,7 +19,7 @@ import type { Pointer } from "../../memory/units.ts";
 import type { Frames } from "./frames.ts";
 import { Node, type NodeRef } from "./node.ts";
 import { PageGlobals } from "./page-globals.ts";
-import { PerCpuNodestat, PerCpuZonestat, VmEventState } from "./per-cpu-stats.ts";
+import { EVENT_CARRY, PerCpuNodestat, PerCpuZonestat, VmEventState } from "./per-cpu-stats.ts";
 import { Zone, type ZoneRef } from "./zone.ts";
 
 const globalField = PageGlobals;
@@ -96,15 +96,16 @@ export class Vmstat {
 
   /** Counts `count` events.  Linux: __count_vm_events. */
   countEvents(item: number, count: number): void {
-    const at = this.events + 2 * item;
-    this.memory.writeFloat64(at, this.memory.readFloat64(at) + count);
+    this.bump(this.events + 2 * item, count);
   }
 
   /** Counts one NUMA event of `zone`.  Linux: __count_numa_event. */
   countNuma(zone: ZoneRef, item: number): void {
     const { memory } = this;
-    const at = memory.read(zone + zoneField.zonestats) + this.cpuOffset + zonestatField.numaEvent + 2 * item;
-    memory.writeFloat64(at, memory.readFloat64(at) + 1);
+    this.bump(
+      memory.read(zone + zoneField.zonestats) + this.cpuOffset + zonestatField.numaEvent + 2 * item,
+      1,
+    );
   }
 
   // ---- read ----
@@ -151,7 +152,7 @@ export class Vmstat {
   eventTotal(item: number): number {
     let sum = 0;
     let at = this.eventsOfCpu0 + eventField.event + 2 * item;
-    for (let cpu = 0; cpu < this.units; cpu++, at += this.unitWords) sum += this.memory.readFloat64(at);
+    for (let cpu = 0; cpu < this.units; cpu++, at += this.unitWords) sum += this.eventAt(at);
     return sum;
   }
 
@@ -159,7 +160,7 @@ export class Vmstat {
   numaTotal(zone: ZoneRef, item: number): number {
     let sum = 0;
     let at = this.memory.read(zone + zoneField.zonestats) + zonestatField.numaEvent + 2 * item;
-    for (let cpu = 0; cpu < this.units; cpu++, at += this.unitWords) sum += this.memory.readFloat64(at);
+    for (let cpu = 0; cpu < this.units; cpu++, at += this.unitWords) sum += this.eventAt(at);
     return sum;
   }
 
@@ -183,6 +184,21 @@ export class Vmstat {
       items,
       false,
     );
+  }
+
+  private bump(at: Pointer, count: number): void {
+    const sum = this.memory.read(at) + count;
+    if (sum < EVENT_CARRY) this.memory.write(at, sum);
+    else this.carry(at, sum);
+  }
+
+  private carry(at: Pointer, sum: number): void {
+    this.memory.write(at, sum - EVENT_CARRY);
+    this.memory.write(at + 1, this.memory.read(at + 1) + 1);
+  }
+
+  private eventAt(at: Pointer): number {
+    return this.memory.read(at) + EVENT_CARRY * this.memory.read(at + 1);
   }
 
   private foldDeltas(owner: Pointer, diffOfCpu0: Pointer, items: number, isZone: boolean): number {

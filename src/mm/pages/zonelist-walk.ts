@@ -124,6 +124,7 @@ export class ZonelistWalk {
   /** The zonelist's first entry that the request may use; its zone is 0 when there is none.  Linux: first_zones_zonelist. */
   firstEntry(zonelist: Pointer, highestZone: number, nodeMask: number): Pointer {
     const { memory } = this;
+    if (nodeMask === -1 && memory.read(zonelist + 1) <= highestZone) return zonelist;
     for (let entry = zonelist; ; entry += ZONELIST_ENTRY_WORDS) {
       const zone = memory.read(entry);
       if (zone === 0) return entry;
@@ -137,12 +138,9 @@ export class ZonelistWalk {
     vmstat.countEvents(PGALLOC + memory.read(zone + zoneField.index), 1 << order);
     const node = memory.read(zone + zoneField.node);
     vmstat.countNuma(zone, node === this.localNode ? NUMA_LOCAL : NUMA_OTHER);
-    if (zone === preferred || node === memory.read(preferred + zoneField.node)) {
-      vmstat.countNuma(zone, NUMA_HIT);
-      return;
-    }
-    vmstat.countNuma(zone, NUMA_MISS);
-    vmstat.countNuma(preferred, NUMA_FOREIGN);
+    const isHit = zone === preferred || node === memory.read(preferred + zoneField.node);
+    vmstat.countNuma(zone, isHit ? NUMA_HIT : NUMA_MISS);
+    if (!isHit) vmstat.countNuma(preferred, NUMA_FOREIGN);
   }
 
   /** Makes a free block an allocated one.  Linux: prep_new_page. */
