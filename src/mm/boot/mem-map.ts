@@ -5,7 +5,7 @@
  * large holes it is a block of memory, as with Linux's FLATMEM.  Otherwise, as with SPARSEMEM_VMEMMAP, the array is a
  * window of addresses beyond memory (or in a hole), and each node reserves as many frames as the structures of its
  * present frames need.  The bytes are in the window alone: those frames are never touched, and neither are the
- * window's parts for holes.  See docs/decisions/mem-map.md.
+ * window's parts for holes.  See docs/decisions/004-mem-map-window.md.
  *
  * Linux: mm/sparse-vmemmap.c; mm/mm_init.c memmap_init, init_unavailable_range, memmap_init_reserved_pages.
  */

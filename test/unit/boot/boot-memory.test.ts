@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { UsageError } from "../../../src/memory/bug.ts";
 import { ImageLayout } from "../../../src/memory/image.ts";
 import { checkBoot } from "../../../src/mm/boot/boot-check.ts";
 import { attachMemory, BOOT_INFO, BootInfo } from "../../../src/mm/boot/boot-info.ts";
@@ -195,24 +194,6 @@ test("a node at 4 GiB costs no page structures for the hole before it", () => {
     [1, ZoneIndex.NORMAL],
   ]);
   expect(globalWord(booted, "totalRamPages")).toBeGreaterThan(32768 * 0.97);
-});
-
-test.each([
-  [{ cpus: 64, memoryBytes: MIB }, /memory: 1048576 bytes leave no room for per-CPU areas/],
-  [
-    {
-      cpus: 1,
-      memoryMap: [
-        { startBytes: 0, sizeBytes: 8192, node: 0 },
-        { startBytes: 2 ** 20, sizeBytes: 2 ** 20, node: 0 },
-      ],
-    },
-    /room for the kernel image/,
-  ],
-])("too small a machine is the user's error", (config, message) => {
-  const boot = () => bootOnly(config);
-  expect(boot).toThrow(UsageError);
-  expect(boot).toThrow(message);
 });
 
 test("the boot record is in frame 1", () => {

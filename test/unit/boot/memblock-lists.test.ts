@@ -208,3 +208,17 @@ describe.each([
     memblock.check();
   });
 });
+
+test("a list that has grown and cannot be reserved stops the machine", () => {
+  const memblock = emptyMemblock();
+  for (let i = 0; i < INIT_REGIONS; i++) {
+    memblock.add(GIB + i * 8 * KIB, 4 * KIB);
+    memblock.reserve(GIB + i * 8 * KIB, 4 * KIB);
+  }
+  // The one free place takes the memory list; then the full list of reservations has none to grow into.
+  memblock.free(GIB, 4 * KIB);
+  memblock.reserve(2 * GIB, KIB);
+  memblock.memory.resize(0, 512 * KIB, 8 * KIB);
+  memblock.allowResize();
+  expect(() => memblock.add(3 * GIB, KIB)).toThrow(/cannot reserve the grown memory list at 0x80000/);
+});
