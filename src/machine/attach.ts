@@ -5,6 +5,7 @@
  */
 
 import { Cpu } from "../hardware/cpu.ts";
+import { CpuControl, cpuControl } from "../memory/control.ts";
 import type { Memory } from "../memory/memory.ts";
 import { shape } from "../memory/shape.ts";
 import type { Turn } from "../memory/turn.ts";
@@ -14,6 +15,7 @@ import type { HostMoment } from "../schedule/host-clock.ts";
 import { attachKernel, bootKernel } from "./boot.ts";
 import { ringOf } from "./buffers.ts";
 import type { Kernel } from "./kernel.ts";
+import { hostThreadId } from "./pin.ts";
 import type { MachineParts } from "./task.ts";
 
 /** The scheduler side of a CPU's thread, beyond the `Turn` that the kernel sees. */
@@ -33,6 +35,8 @@ export interface CpuThread {
   readonly machine: MachineParts;
   /** The boot CPU's log; empty elsewhere. */
   readonly bootLog: readonly string[];
+  /** What the program's `attach` returned here. */
+  local: unknown;
 }
 
 /** Builds the thread of `cpu`; on the boot CPU the machine is formatted, elsewhere attached to. */
@@ -52,13 +56,13 @@ export async function attachCpu(machine: MachineParts, cpu: number, boots: boole
     trace,
   });
   turn.attach(processor);
-  explore?.memory.traceTo(trace);
   processor.reset(config.seed);
+  control[cpuControl(cpu) + CpuControl.threadId] = hostThreadId();
   const bootParts = { cpu: processor, memory, control, config };
   turn.enter(1);
   try {
     const { kernel, log } = boots ? bootKernel(bootParts) : { kernel: attachKernel(bootParts), log: [] };
-    return { kernel, turn, memory, control, machine, explore, bootLog: log };
+    return { kernel, turn, memory, control, machine, explore, bootLog: log, local: null };
   } finally {
     turn.leave();
   }

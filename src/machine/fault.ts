@@ -1,29 +1,28 @@
-/**
- * From a thrown error to a fault: plain data that crosses threads with all its fields.
- */
+/** An error as plain data: a thrown one loses its fields when it crosses between threads. */
 
 import { KernelBug, UsageError } from "../memory/bug.ts";
+import { Nondeterminism } from "../schedule/explore/campaign.ts";
 import { Deadlock, StepLimit } from "../schedule/explore/turn.ts";
-import type { CpuThread } from "./attach.ts";
-import { hangReport } from "./hang-report.ts";
 import type { Fault } from "./program.ts";
 
-/** An error as plain data, with the report of who holds and waits for what at this moment. */
-export function faultOf(error: unknown, thread: CpuThread | undefined): Fault {
-  const kind = kindOf(error);
+/** `report` says who holds and waits for what; `inCheck`: the program's own check threw. */
+export function faultOf(error: unknown, cpu: number, report: string, inCheck = false): Fault {
   const text = error instanceof Error ? error.message : String(error);
+  const hasName = error instanceof Error && !(error instanceof KernelBug || error instanceof UsageError);
   return {
-    kind,
-    cpu: thread?.kernel.cpu.id ?? -1,
-    message: kind === "exception" && error instanceof Error ? `${error.name}: ${text}` : text,
+    kind: kindOf(error, inCheck),
+    cpu,
+    message: hasName ? `${error.name}: ${text}` : text,
     stack: error instanceof Error ? (error.stack ?? "") : "",
-    report: thread === undefined ? "" : hangReport(thread.machine, thread.control),
+    report,
   };
 }
 
-function kindOf(error: unknown): Fault["kind"] {
-  if (error instanceof UsageError) return "usage";
+function kindOf(error: unknown, inCheck: boolean): Fault["kind"] {
   if (error instanceof Deadlock) return "deadlock";
   if (error instanceof StepLimit) return "limit";
+  if (error instanceof Nondeterminism) return "nondeterminism";
+  if (inCheck) return "check";
+  if (error instanceof UsageError) return "usage";
   return error instanceof KernelBug ? "bug" : "exception";
 }

@@ -7,17 +7,20 @@
 
 import { availableParallelism } from "node:os";
 import { UsageError } from "../memory/bug.ts";
+import { CpuControl, cpuControl } from "../memory/control.ts";
 import { Snapshot } from "../memory/snapshot.ts";
 import type { TraceRecord } from "../memory/trace.ts";
 import { hostMoment } from "../schedule/host-clock.ts";
 import { ParallelTurn } from "../schedule/parallel.ts";
 import { createBuffers, ringOf } from "./buffers.ts";
 import { type MachineConfig, type ResolvedConfig, resolveConfig } from "./config.ts";
+import { type CampaignOptions, type CampaignResult, CampaignRun } from "./explore-run.ts";
 import type { CheckReport } from "./inspect.ts";
+import { type PinnedThreads, pinThreads } from "./pin.ts";
 import { CpuPool } from "./pool.ts";
 import type { Fault, ProgramOptions, RunResult } from "./program.ts";
 import { programOptions, resolveProgram } from "./resolve-program.ts";
-import { type CampaignResult, Run, type RunOptions } from "./run.ts";
+import { Run, type RunOptions } from "./run.ts";
 import type { CampaignTask, CpuAnswer, CpuTask, MachineParts } from "./task.ts";
 
 let nextId = 1;
@@ -82,14 +85,24 @@ export class Machine {
    * Runs a program under many schedules; the machine must be of explore mode.  Ends at the first failure, when all
    * executions are done, or on the signal.
    */
-  async explore(program: string, campaign: CampaignTask, options: RunOptions = {}): Promise<CampaignResult> {
+  async explore(
+    program: string,
+    campaign: CampaignTask,
+    options: CampaignOptions = {},
+  ): Promise<CampaignResult> {
     if (this.config.shape.mode !== "explore")
       throw new UsageError('explore needs a machine with mode "explore"');
     const { moduleUrl, given } = await this.begin(program, options);
-    const run = new Run(this.parts, this.pool, this.control, { ...options, options: given });
-    const result = await run.explore(moduleUrl, campaign);
-    this.state = result.fault === null && result.failure === null ? "ready" : "dead";
-    if (this.state === "dead") await this.pool.release();
+    const tasks = new Run(this.parts, this.pool, this.control, {});
+    const run = new CampaignRun(this.parts, (all) => tasks.sendAll(all), { ...options, options: given });
+    const result = await run.execute(moduleUrl, campaign);
+    this.state = "ready";
+    if (result.fault !== null) {
+      this.state = "dead";
+      await this.pool.destroy();
+    } else if (result.failure !== null) {
+      await this.halt();
+    }
     return result;
   }
 
@@ -102,6 +115,14 @@ export class Machine {
     await this.pool.destroy();
     if (answer.stopped) throw new UsageError("the machine has stopped");
     return { report: null, fault: { ...answer.fault, kind: "check" } };
+  }
+
+  /** Pins the CPUs' threads to one host core, until `release`. */
+  async pin(): Promise<PinnedThreads> {
+    const ids = Array.from({ length: this.config.cpus }, (_, cpu) => {
+      return this.control[cpuControl(cpu) + CpuControl.threadId];
+    });
+    return pinThreads(ids);
   }
 
   /** The state of RAM and CPUs, at rest. */

@@ -6,6 +6,7 @@
  */
 
 import type { Shape } from "../memory/shape.ts";
+import type { ScenarioDescription } from "../scenarios/description.ts";
 import type { WorkloadDescription } from "../workloads/description.ts";
 import type { Kernel } from "./kernel.ts";
 
@@ -15,13 +16,24 @@ export type ProgramOptions = Readonly<Record<string, string | number | boolean>>
 /** The exports of a kernel module. */
 export interface KernelModule {
   /** Name, phases and options: with it, the options are checked and completed before the run. */
-  readonly describe?: WorkloadDescription;
+  readonly describe?: WorkloadDescription | ScenarioDescription;
   /** On the boot CPU alone, before the others start.  What it returns is given to `run` and `check` (plain data). */
   setup?(kernel: Kernel, options: ProgramOptions): unknown;
+  /**
+   * On every CPU after `setup`: interrupt handlers, names of places in RAM, views of shared structures.  What it returns
+   * is given to this CPU's `run` and `check`.
+   */
+  attach?(kernel: Kernel, options: ProgramOptions, shared: unknown): unknown;
   /** On every CPU, at once.  What it returns is this CPU's `value` (plain data). */
-  run(kernel: Kernel, options: ProgramOptions, shared: unknown): unknown;
+  run(kernel: Kernel, options: ProgramOptions, shared: unknown, local?: unknown): unknown;
   /** On the boot CPU alone, at rest, after all have ended: throws or calls `bug` when something is wrong. */
-  check?(kernel: Kernel, options: ProgramOptions, values: readonly unknown[], shared: unknown): void;
+  check?(
+    kernel: Kernel,
+    options: ProgramOptions,
+    values: readonly unknown[],
+    shared: unknown,
+    local?: unknown,
+  ): void;
 }
 
 /** One timed part of a program on one CPU. */
@@ -66,7 +78,8 @@ export interface Fault {
     | "hang"
     | "deadlock"
     | "check"
-    | "limit";
+    | "limit"
+    | "nondeterminism";
   /** CPU that failed; -1: none in particular. */
   readonly cpu: number;
   readonly message: string;

@@ -44,7 +44,8 @@ export function resolveProgram(program: string): string {
 /** What the module at `moduleUrl` says about itself; null when it says nothing, or when only a CPU can load it. */
 export async function describeProgram(moduleUrl: string): Promise<WorkloadDescription | null> {
   try {
-    return ((await import(moduleUrl)) as Partial<KernelModule>).describe ?? null;
+    const { describe } = (await import(moduleUrl)) as Partial<KernelModule>;
+    return describe !== undefined && "options" in describe ? describe : null;
   } catch {
     // The CPUs load it too, and theirs is the error with a place in the run's report.
     return null;

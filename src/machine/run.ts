@@ -5,12 +5,11 @@
  */
 
 import { Control, PANIC_MAIN } from "../memory/control.ts";
-import { explore } from "../schedule/explore/state.ts";
 import { raisePanic } from "../schedule/panic.ts";
 import { interruptCounts } from "./interrupts.ts";
 import type { CpuPool } from "./pool.ts";
 import type { CpuResult, Fault, LockResult, ProgramOptions } from "./program.ts";
-import type { CampaignAnswer, CampaignTask, CpuTask, MachineParts } from "./task.ts";
+import type { CpuTask, MachineParts } from "./task.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** How long CPUs may take to unwind after a failure before their threads are ended, ms. */
@@ -24,21 +23,6 @@ export interface RunOptions {
   /** Operations a CPU instead of a time. */
   readonly operations?: number;
   readonly signal?: AbortSignal;
-}
-
-/** What a campaign found. */
-export interface CampaignResult {
-  readonly failure: CampaignAnswer["failure"];
-  /** A failure of the campaign itself: setup, a lost thread. */
-  readonly fault: Fault | null;
-  readonly executions: number;
-  readonly steps: number;
-  readonly switches: number;
-  readonly elapsedMs: number;
-  readonly hash: number;
-  readonly reached: readonly string[];
-  /** Replay: the step at which the program took another way than recorded; -1 if it did not. */
-  readonly divergedAt: number;
 }
 
 export interface Outcome {
@@ -88,40 +72,6 @@ export class Run {
     return { cpuResults, interrupts, locks: (locks.values[0] ?? []) as LockResult[], fault: locks.fault };
   }
 
-  async explore(moduleUrl: string, campaign: CampaignTask): Promise<CampaignResult> {
-    const { cpus } = this.parts.config;
-    const options = this.options.options ?? {};
-    const common = { id: this.parts.id, moduleUrl, options };
-    const setup = await this.sendAll([{ ...common, kind: "setup", cpu: 0, shared: null, values: [] }]);
-    const prepared =
-      setup.fault ?? (await this.sendAll([{ id: this.parts.id, kind: "prepare", cpu: 0, campaign }])).fault;
-    const startedAt = performance.now();
-    let fault = prepared;
-    let answers: CampaignAnswer[] = [];
-    if (fault === null) {
-      const tasks: CpuTask[] = [];
-      for (let cpu = 0; cpu < cpus; cpu++) {
-        tasks.push({ ...common, kind: "explore", cpu, shared: setup.values[0], campaign });
-      }
-      const ran = await this.sendAll(tasks);
-      fault = ran.fault;
-      answers = ran.values.filter((a) => a !== null) as CampaignAnswer[];
-    }
-    const doubles = new Float64Array(this.control.buffer);
-    const failure = answers.find((a) => a.failure !== null)?.failure ?? null;
-    return {
-      failure,
-      fault,
-      executions: this.control[explore.execution],
-      steps: doubles[explore.totalSteps >> 1],
-      switches: doubles[explore.totalSwitches >> 1],
-      elapsedMs: performance.now() - startedAt,
-      hash: answers[0]?.hash ?? 0,
-      reached: [...new Set(answers.flatMap((a) => a.reached))],
-      divergedAt: this.control[explore.diverged] - 1,
-    };
-  }
-
   private armControl(): void {
     const { control } = this;
     control[Control.stop] = 0;
@@ -152,7 +102,7 @@ export class Run {
   }
 
   /** Sends tasks to their CPUs; the first fault wins, and after it nobody is waited for longer than the grace time. */
-  private async sendAll(tasks: readonly CpuTask[]): Promise<{ values: unknown[]; fault: Fault | null }> {
+  async sendAll(tasks: readonly CpuTask[]): Promise<{ values: unknown[]; fault: Fault | null }> {
     const { cpus } = this.parts.config;
     let fault: Fault | null = null;
     let giveUp: (() => void) | undefined;

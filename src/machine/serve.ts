@@ -8,15 +8,14 @@
 import { threadId } from "node:worker_threads";
 import { KernelBug, MachineStopped } from "../memory/bug.ts";
 import { Control, CpuControl, cpuControl } from "../memory/control.ts";
-import { reachedMutants } from "../memory/mutants.ts";
-import { Campaign } from "../schedule/explore/campaign.ts";
-import { Pct, RandomWalk, Replay } from "../schedule/explore/strategy.ts";
 import { raisePanic } from "../schedule/panic.ts";
 import { attachCpu, type CpuThread } from "./attach.ts";
+import { explorePart, prepareCampaign } from "./explore-serve.ts";
 import { faultOf } from "./fault.ts";
+import { hangReport } from "./hang-report.ts";
 import { inspectKernel } from "./inspect.ts";
 import type { KernelModule } from "./program.ts";
-import type { CampaignAnswer, CampaignTask, CpuAnswer, CpuTask, RunValue } from "./task.ts";
+import type { CpuAnswer, CpuTask, RunValue } from "./task.ts";
 
 const threads = new Map<number, CpuThread>();
 
@@ -44,12 +43,16 @@ async function execute(task: CpuTask): Promise<unknown> {
       const module = await importModule(task.moduleUrl);
       return alone(
         threadOf(task.id),
-        (t) => module.check?.(t.kernel, task.options, task.values, task.shared) ?? null,
+        (t) => module.check?.(t.kernel, task.options, task.values, task.shared, t.local) ?? null,
       );
     }
     case "run": {
       const module = await importModule(task.moduleUrl);
       return run(threadOf(task.id), module, task);
+    }
+    case "join": {
+      const module = await importModule(task.moduleUrl);
+      return alone(threadOf(task.id), (t) => join(t, module, task));
     }
     case "prepare":
       return prepareCampaign(threadOf(task.id), task.campaign);
@@ -79,6 +82,12 @@ function alone<T>(thread: CpuThread, body: (thread: CpuThread) => T): T {
   }
 }
 
+/** The program's own preparations on this CPU. */
+function join(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "join" | "run" }): null {
+  thread.local = module.attach?.(thread.kernel, task.options, task.shared) ?? null;
+  return null;
+}
+
 function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "run" }): RunValue {
   const { kernel, turn, control } = thread;
   const self = cpuControl(task.cpu);
@@ -92,12 +101,13 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
     kernel.online.bringUp(task.cpu);
     kernel.spin.stats.reset();
     kernel.beginRun(task.operations);
+    join(thread, module, task);
     kernel.gate();
     if (task.cpu === 0) {
       Atomics.store(control, Control.running, 1);
       Atomics.notify(control, Control.running);
     }
-    const value = module.run(kernel, task.options, task.shared) ?? null;
+    const value = module.run(kernel, task.options, task.shared, thread.local) ?? null;
     idleUntilAllEnd(thread);
     kernel.online.takeDown(task.cpu);
     return {
@@ -111,48 +121,6 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
   } finally {
     turn.leave();
   }
-}
-
-function campaignOf(thread: CpuThread, task: CampaignTask): Campaign {
-  const { explore, control } = thread;
-  if (explore === null) throw new KernelBug("this machine is not in explore mode");
-  const strategy =
-    task.strategy === "random"
-      ? new RandomWalk(control)
-      : task.strategy === "pct"
-        ? new Pct(control, task.depth)
-        : new Replay(control, explore.replay);
-  return new Campaign({ ...explore, control, strategy, plan: task.plan });
-}
-
-/** Every execution starts from here: all CPUs are up. */
-function prepareCampaign(thread: CpuThread, task: CampaignTask): null {
-  const { online, cpus } = thread.kernel;
-  for (let cpu = 0; cpu < cpus; cpu++) online.bringUp(cpu);
-  campaignOf(thread, task).prepare();
-  return null;
-}
-
-function explorePart(
-  thread: CpuThread,
-  module: KernelModule,
-  task: CpuTask & { kind: "explore" },
-): CampaignAnswer {
-  const { kernel } = thread;
-  const end = campaignOf(thread, task.campaign).run({
-    run: () => {
-      kernel.beginRun(Infinity);
-      module.run(kernel, task.options, task.shared);
-    },
-    check: () => module.check?.(kernel, task.options, [], task.shared),
-  });
-  const failure = end.failure && {
-    execution: end.failure.execution,
-    step: end.failure.step,
-    tape: end.failure.tape,
-    fault: faultOf(end.failure.error, thread),
-  };
-  return { failure, hash: end.hash, reached: reachedMutants() };
 }
 
 /** This CPU's program has ended: it answers interrupts until all have. */
@@ -181,14 +149,12 @@ async function importModule(url: string): Promise<KernelModule> {
 function failed(error: unknown, task: CpuTask): CpuAnswer {
   if (error instanceof MachineStopped) return { ok: false, stopped: true, threadId };
   const thread = "id" in task ? threads.get(task.id) : undefined;
-  const fault = faultOf(error, thread);
-  if (thread !== undefined && !raisePanic(thread.control, task.cpu, thread.machine.config.cpus)) {
+  if (thread === undefined)
+    return { ok: false, stopped: false, fault: faultOf(error, task.cpu, ""), threadId };
+  const report = hangReport(thread.machine, thread.control);
+  const fault = faultOf(error, task.cpu, report, task.kind === "check");
+  if (!raisePanic(thread.control, task.cpu, thread.machine.config.cpus)) {
     return { ok: false, stopped: true, threadId };
   }
-  return {
-    ok: false,
-    stopped: false,
-    fault: { ...fault, cpu: task.cpu, ...(task.kind === "check" && { kind: "check" as const }) },
-    threadId,
-  };
+  return { ok: false, stopped: false, fault, threadId };
 }

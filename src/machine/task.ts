@@ -6,8 +6,10 @@
 
 import type { CampaignPlan } from "../schedule/explore/campaign.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
+import type { LoggedSteps } from "../schedule/explore/step-log.ts";
 import type { HostMoment } from "../schedule/host-clock.ts";
 import type { ResolvedConfig } from "./config.ts";
+import type { Scene } from "./explore-scene.ts";
 import type { Inspection } from "./inspect.ts";
 import type { CpuResult, Fault, ProgramOptions } from "./program.ts";
 
@@ -30,24 +32,47 @@ export interface MachineParts {
 }
 
 export interface CampaignTask {
-  readonly strategy: "random" | "pct" | "replay";
+  readonly strategy: "random" | "pct" | "both" | "replay";
   /** PCT's depth d. */
   readonly depth: number;
   readonly plan: CampaignPlan;
+  /** What `replay` replays: pairs (step, cpu); else empty. */
+  readonly tape: Int32Array;
+  /** On a machine that traces: the step from which all is logged. */
+  readonly logFrom: number;
+}
+
+/** How an execution failed. */
+export interface CampaignFailure {
+  readonly execution: number;
+  readonly step: number;
+  readonly fault: Fault;
+  /** Pairs (step, cpu). */
+  readonly tape: Int32Array;
+  /** Hash of RAM and CPUs at the failure. */
+  readonly hash: number;
+  readonly scene: Scene;
+}
+
+/** An interrupt, or what else the trace ring knows, at its step. */
+export interface SchedulerEvent {
+  readonly step: number;
+  readonly cpu: number;
+  /** A `TraceEvent`. */
+  readonly code: number;
+  readonly a: number;
+  readonly b: number;
 }
 
 /** The value of an `explore` task's answer. */
 export interface CampaignAnswer {
-  readonly failure: {
-    readonly execution: number;
-    readonly step: number;
-    readonly fault: Fault;
-    /** Pairs (step, cpu). */
-    readonly tape: Int32Array;
-  } | null;
+  readonly failure: CampaignFailure | null;
   readonly hash: number;
   /** Mutants whose places this CPU executed. */
   readonly reached: readonly string[];
+  /** Only on machines that trace. */
+  readonly log: LoggedSteps | null;
+  readonly events: readonly SchedulerEvent[];
 }
 
 export type CpuTask =
@@ -69,6 +94,14 @@ export type CpuTask =
       readonly options: ProgramOptions;
       readonly shared: unknown;
       readonly operations: number;
+    }
+  | {
+      readonly kind: "join";
+      readonly cpu: number;
+      readonly id: number;
+      readonly moduleUrl: string;
+      readonly options: ProgramOptions;
+      readonly shared: unknown;
     }
   | { readonly kind: "prepare"; readonly cpu: number; readonly id: number; readonly campaign: CampaignTask }
   | {

@@ -6,6 +6,7 @@
 import { CPU_STATE_WORDS, CpuState } from "../hardware/cpu-state.ts";
 import { VECTORS } from "../hardware/vectors.ts";
 import { Control, CpuControl, cpuControl } from "../memory/control.ts";
+import { explore } from "../schedule/explore/state.ts";
 import { hangReport } from "./hang-report.ts";
 import type { Fault } from "./program.ts";
 import type { MachineParts } from "./task.ts";
@@ -63,7 +64,7 @@ export class Watchdog {
     const states = new Int32Array(buffers.states);
     const doubles = new Float64Array(buffers.states);
     const wiring = new Float64Array(this.control.buffer);
-    let sum = 0;
+    let sum = wiring[explore.totalSteps >> 1];
     for (let cpu = 0; cpu < config.cpus; cpu++) {
       const base = cpu * CPU_STATE_WORDS;
       sum += states[base + CpuState.operations];

@@ -8,6 +8,18 @@
 /** A broken invariant.  The message names the object and its values. */
 export class KernelBug extends Error {
   override readonly name = "KernelBug";
+
+  constructor(message: string) {
+    super(message);
+    witness?.();
+  }
+}
+
+let witness: (() => void) | null = null;
+
+/** Calls `look` whenever this thread finds a bug, before anything unwinds and changes what there is to see. */
+export function witnessBugs(look: (() => void) | null): void {
+  witness = look;
 }
 
 /** A wrong option, argument or configuration.  The message says what is valid. */

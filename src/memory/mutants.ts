@@ -21,6 +21,11 @@ export function reached(name: string): void {
   if (recording) seen.add(name);
 }
 
+/** Begins the record anew: workers outlive a campaign. */
+export function forgetReached(): void {
+  seen.clear();
+}
+
 /** The mutants whose places this worker has executed so far. */
 export function reachedMutants(): string[] {
   return [...seen];

@@ -94,9 +94,9 @@ describe("modules", () => {
 
   test("that no longer need their exception", () => {
     const small = parseModule("src/memory/units.ts", "export const a = 1;");
-    expect(rules.staleExceptions([small])).toEqual([
+    expect(rules.staleExceptions([small])).toContain(
       "the exception for the exports of src/memory/units.ts is not used",
-    ]);
+    );
   });
 
   test("with a vague name, a default export, or a re-export of everything", () => {

@@ -6,6 +6,7 @@ import { DirtyPages } from "./dirty-pages.ts";
 import { ExploreMemory } from "./memory.ts";
 import type { ExploreBuffers } from "./state.ts";
 import { MAX_TAPE_ENTRIES } from "./state.ts";
+import { StepLog } from "./step-log.ts";
 import { ExploreTurn } from "./turn.ts";
 
 export interface ExploreParts {
@@ -23,6 +24,8 @@ export interface ExploreThread {
   readonly dirty: DirtyPages;
   readonly tape: Int32Array;
   readonly replay: Int32Array;
+  /** The steps of this CPU, on a machine that traces. */
+  readonly log: StepLog;
 }
 
 /** The buffers of an exploration on a machine of `ramBytes` with `statesBytes` of CPU state. */
@@ -44,5 +47,8 @@ export function createExplore(parts: ExploreParts): ExploreThread {
   const turn = new ExploreTurn({ control: parts.control, tape, cpu: parts.cpu, cpus: parts.cpus });
   const dirty = new DirtyPages({ ram: parts.ram, states: parts.states, control: parts.control, buffers });
   const memory = new ExploreMemory({ ...parts, turn, dirty });
-  return { turn, memory, dirty, tape, replay: new Int32Array(buffers.replay) };
+  const log = new StepLog(turn, parts.cpu);
+  memory.logTo(log);
+  turn.logTo(log);
+  return { turn, memory, dirty, tape, log, replay: new Int32Array(buffers.replay) };
 }

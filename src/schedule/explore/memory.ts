@@ -2,23 +2,25 @@
  * Memory of the explore mode: every access is a step, before which the strategy may run another CPU.
  *
  * Writes note the frames they dirty, so that the next execution starts from the snapshot at the cost of what this one
- * touched.  With tracing on (a replay), each step is recorded with its address and value.
+ * touched.  On a machine that traces (a replay), each step is logged with its address and values.
  */
 
 import { bug } from "../../memory/bug.ts";
 import { CpuControl, cpuControl } from "../../memory/control.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { shape } from "../../memory/shape.ts";
-import { TraceEvent, type TraceRing } from "../../memory/trace.ts";
-import type { Pointer } from "../../memory/units.ts";
-import type { DirtyPages } from "./dirty-pages.ts";
+import { TraceEvent } from "../../memory/trace.ts";
+import { PAGE_BYTES, type Pointer } from "../../memory/units.ts";
+import { DIRTY, type DirtyPages } from "./dirty-pages.ts";
 import { exploreCpu, exploreCpuBase, Status } from "./state.ts";
+import type { StepLog } from "./step-log.ts";
 import type { ExploreTurn } from "./turn.ts";
 
 const tracing = shape.trace;
 const FRAME_SHIFT = 10;
-const FRAME_BYTES = 4096;
 const E = TraceEvent;
+
+const wordOf = (byteAddress: number): Pointer => Math.floor(byteAddress / 4);
 
 export interface ExploreMemoryParts {
   readonly ram: SharedArrayBuffer;
@@ -36,9 +38,10 @@ export class ExploreMemory implements Memory {
   private readonly control: Int32Array;
   private readonly turn: ExploreTurn;
   private readonly dirty: DirtyPages;
+  private readonly flags: Uint8Array;
   private readonly cpu: number;
   private readonly cpus: number;
-  private trace: TraceRing | null = null;
+  private log: StepLog | null = null;
 
   constructor(parts: ExploreMemoryParts) {
     this.words = new Int32Array(parts.ram);
@@ -47,136 +50,134 @@ export class ExploreMemory implements Memory {
     this.control = parts.control;
     this.turn = parts.turn;
     this.dirty = parts.dirty;
+    this.flags = parts.dirty.flags;
     this.cpu = parts.cpu;
     this.cpus = parts.cpus;
   }
 
-  /** Where steps are recorded when tracing. */
-  traceTo(trace: TraceRing): void {
-    this.trace = trace;
+  /** Where steps are recorded, on a machine that traces. */
+  logTo(log: StepLog): void {
+    this.log = log;
   }
 
   read(address: Pointer): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const value = this.words[address];
-    if (tracing) this.trace?.record(E.READ, address, value);
+    if (tracing) this.log?.add(E.READ, address, value, value);
     return value;
   }
   write(address: Pointer, value: number): void {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const frame = address >> FRAME_SHIFT;
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
+    if (tracing) this.log?.add(E.WRITE, address, this.words[address], value);
     this.words[address] = value;
-    if (tracing) this.trace?.record(E.WRITE, address, value);
   }
   readByte(byteAddress: number): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const value = this.bytes[byteAddress];
-    if (tracing) this.trace?.record(E.READ_BYTE, Math.floor(byteAddress / 4), value);
+    if (tracing) this.log?.add(E.READ_BYTE, wordOf(byteAddress), value, value);
     return value;
   }
   writeByte(byteAddress: number, value: number): void {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
-    const frame = Math.floor(byteAddress / FRAME_BYTES);
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    const frame = (byteAddress / PAGE_BYTES) | 0;
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
+    if (tracing) this.log?.add(E.WRITE_BYTE, wordOf(byteAddress), this.bytes[byteAddress], value);
     this.bytes[byteAddress] = value;
-    if (tracing) this.trace?.record(E.WRITE_BYTE, Math.floor(byteAddress / 4), value);
   }
   readFloat64(address: Pointer): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const value = this.doubles[address >> 1];
-    if (tracing) this.trace?.record(E.READ, address, value);
+    if (tracing) this.log?.add(E.READ, address, value, value);
     return value;
   }
   writeFloat64(address: Pointer, value: number): void {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const frame = address >> FRAME_SHIFT;
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
+    if (tracing) this.log?.add(E.WRITE, address, this.doubles[address >> 1], value);
     this.doubles[address >> 1] = value;
-    if (tracing) this.trace?.record(E.WRITE, address, value);
   }
 
   load(address: Pointer): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const value = this.words[address];
-    if (tracing) this.trace?.record(E.LOAD, address, value);
+    if (tracing) this.log?.add(E.LOAD, address, value, value);
     return value;
   }
   store(address: Pointer, value: number): void {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const frame = address >> FRAME_SHIFT;
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
+    if (tracing) this.log?.add(E.STORE, address, this.words[address], value);
     this.words[address] = value;
-    if (tracing) this.trace?.record(E.STORE, address, value);
   }
   cas(address: Pointer, expected: number, replacement: number): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const frame = address >> FRAME_SHIFT;
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
     const found = this.words[address];
-    if (tracing) this.trace?.record(E.CAS, address, found);
-    if (found === (expected | 0)) {
-      this.words[address] = replacement;
-      if (tracing) this.trace?.record(E.CAS_TO, address, replacement);
-    }
+    if (found === (expected | 0)) this.words[address] = replacement;
+    if (tracing) this.log?.add(E.CAS, address, found, this.words[address]);
     return found;
   }
   add(address: Pointer, value: number): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const frame = address >> FRAME_SHIFT;
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
     const found = this.words[address];
     this.words[address] = found + value;
-    if (tracing) this.trace?.record(E.ADD, address, this.words[address]);
+    if (tracing) this.log?.add(E.ADD, address, found, this.words[address]);
     return found;
   }
   and(address: Pointer, value: number): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const frame = address >> FRAME_SHIFT;
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
     const found = this.words[address];
     this.words[address] = found & value;
-    if (tracing) this.trace?.record(E.AND, address, this.words[address]);
+    if (tracing) this.log?.add(E.AND, address, found, this.words[address]);
     return found;
   }
   or(address: Pointer, value: number): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const frame = address >> FRAME_SHIFT;
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
     const found = this.words[address];
     this.words[address] = found | value;
-    if (tracing) this.trace?.record(E.OR, address, this.words[address]);
+    if (tracing) this.log?.add(E.OR, address, found, this.words[address]);
     return found;
   }
   exchange(address: Pointer, value: number): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const frame = address >> FRAME_SHIFT;
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
     const found = this.words[address];
     this.words[address] = value;
-    if (tracing) this.trace?.record(E.EXCHANGE, address, this.words[address]);
+    if (tracing) this.log?.add(E.EXCHANGE, address, found, this.words[address]);
     return found;
   }
   loadByte(byteAddress: number): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     const value = this.bytes[byteAddress];
-    if (tracing) this.trace?.record(E.LOAD_BYTE, Math.floor(byteAddress / 4), value);
+    if (tracing) this.log?.add(E.LOAD_BYTE, wordOf(byteAddress), value, value);
     return value;
   }
   storeByte(byteAddress: number, value: number): void {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
-    const frame = Math.floor(byteAddress / FRAME_BYTES);
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    const frame = (byteAddress / PAGE_BYTES) | 0;
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
+    if (tracing) this.log?.add(E.STORE_BYTE, wordOf(byteAddress), this.bytes[byteAddress], value);
     this.bytes[byteAddress] = value;
-    if (tracing) this.trace?.record(E.STORE_BYTE, Math.floor(byteAddress / 4), value);
   }
   casByte(byteAddress: number, expected: number, replacement: number): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
-    const frame = Math.floor(byteAddress / FRAME_BYTES);
-    if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+    const frame = (byteAddress / PAGE_BYTES) | 0;
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
     const found = this.bytes[byteAddress];
     if (found === expected) this.bytes[byteAddress] = replacement;
-    if (tracing) this.trace?.record(E.CAS_BYTE, Math.floor(byteAddress / 4), this.bytes[byteAddress]);
+    if (tracing) this.log?.add(E.CAS_BYTE, wordOf(byteAddress), found, this.bytes[byteAddress]);
     return found;
   }
 
@@ -184,13 +185,13 @@ export class ExploreMemory implements Memory {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     this.noteRange(address, words);
     this.words.fill(value, address, address + words);
-    if (tracing) this.trace?.record(E.FILL, address, words);
+    if (tracing) this.log?.addBulk(E.FILL, address, words);
   }
   copy(to: Pointer, from: Pointer, words: number): void {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
     this.noteRange(to, words);
     this.words.copyWithin(to, from, from + words);
-    if (tracing) this.trace?.record(E.COPY, to, words);
+    if (tracing) this.log?.addBulk(E.COPY, to, words);
   }
   compare(a: Pointer, b: Pointer, words: number): number {
     if (++this.turn.step >= this.turn.next) this.turn.decide();
@@ -211,7 +212,7 @@ export class ExploreMemory implements Memory {
     for (;;) {
       if (++turn.step >= turn.next) turn.decide();
       turn.pollInterrupts();
-      if (tracing) this.trace?.record(E.WAIT, address, words[address]);
+      if (tracing) this.log?.add(E.WAIT, address, words[address], words[address]);
       if ((words[address] & mask) !== value) return true;
       const outer = control[self + CpuControl.waitAddress];
       const outerMask = control[self + CpuControl.waitMask];
@@ -228,7 +229,7 @@ export class ExploreMemory implements Memory {
   }
 
   wake(address: Pointer): void {
-    if (tracing) this.trace?.record(E.WAKE, address, this.words[address]);
+    if (tracing) this.log?.add(E.WAKE, address, this.words[address], this.words[address]);
     for (let cpu = 0; cpu < this.cpus; cpu++) {
       if (this.control[exploreCpuBase(cpu) + exploreCpu.status] !== Status.WAITING) continue;
       const at = cpuControl(cpu);
@@ -244,7 +245,7 @@ export class ExploreMemory implements Memory {
       bug(`bulk write of ${words} words at word ${address} leaves RAM`);
     const last = (address + words - 1) >> FRAME_SHIFT;
     for (let frame = address >> FRAME_SHIFT; frame <= last; frame++) {
-      if (!this.dirty.isDirty(frame)) this.dirty.note(frame);
+      if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
     }
   }
 }

@@ -12,6 +12,8 @@ import { float64, struct, word, wordsIn } from "../../memory/struct.ts";
 const Shared = struct("explore", {
   /** Number of the present execution, from 1; 0 before the first. */
   execution: word("lock:schedulerLock", "counter"),
+  /** Changes with every execution begun; an audit begins each number twice. */
+  generation: word("lock:schedulerLock", "counter"),
   /** Executions to do. */
   wanted: word("lock:schedulerLock", "counter"),
   /** 1: the campaign is over, everyone leaves. */
@@ -25,8 +27,15 @@ const Shared = struct("explore", {
   /** Steps of this execution when the baton was last handed over. */
   step: word("lock:schedulerLock", "counter"),
   stepLimit: word("lock:schedulerLock"),
-  /** Longest execution so far: PCT's estimate of k. */
-  longest: word("lock:schedulerLock", "counter"),
+  /** Steps that an execution may be expected to take: PCT's estimate of k. */
+  horizon: word("lock:schedulerLock", "counter"),
+  /** Bit mask of CPUs in a timed wait that has not ended. */
+  timed: word("lock:schedulerLock", "flags"),
+  /** Audit: 1 while an execution runs the second time, and how the first time went. */
+  secondPass: word("lock:schedulerLock", "flags"),
+  firstSteps: word("lock:schedulerLock"),
+  firstTape: word("lock:schedulerLock"),
+  firstHash: word("lock:schedulerLock"),
   /** Entries of the tape of this execution. */
   tapeLength: word("lock:schedulerLock", "counter"),
   /** Entries of the dirty-page list. */
@@ -44,9 +53,13 @@ const Shared = struct("explore", {
   random3: word("lock:schedulerLock"),
   /** Hash over all executions so far, when wanted. */
   hash: word("lock:schedulerLock"),
+  /** Hash of RAM at the snapshot: what the program starts from. */
+  startHash: word("lock:schedulerLock"),
   /** Steps, hand-overs of all executions so far. */
   totalSteps: float64("lock:schedulerLock"),
   totalSwitches: float64("lock:schedulerLock"),
+  /** Executions that have ended; what was measured when a campaign is cut short. */
+  done: word("lock:schedulerLock", "counter"),
   /** PCT change points, as steps. */
   changes: word("lock:schedulerLock"),
 });
@@ -61,8 +74,7 @@ const PerCpu = struct("explore_cpu", {
   priority: word("lock:schedulerLock"),
   /** A kick came since the last `park`. */
   kicked: word("lock:schedulerLock"),
-  /** The present wait ends by itself when the strategy chooses so. */
-  timed: word("lock:schedulerLock"),
+  /** The strategy let the timed wait of this CPU run out. */
   timedOut: word("lock:schedulerLock"),
 });
 
@@ -70,9 +82,7 @@ export const Status = { RUNNABLE: 1, WAITING: 2, PARKED: 3, ENDED: 4 } as const;
 export const STATUS_NAMES: readonly string[] = ["?", "runnable", "waiting", "parked", "ended"];
 
 /** Word indices of the shared block in the control buffer. */
-export const explore = Object.fromEntries(
-  Object.entries(Shared).map(([k, offset]) => [k, Control.serial + offset]),
-) as { readonly [K in keyof typeof Shared]: number };
+export const explore = shifted(Shared, Control.serial);
 
 export const exploreCpu = PerCpu;
 
@@ -97,3 +107,10 @@ export interface ExploreBuffers {
 }
 
 export const MAX_TAPE_ENTRIES = 1 << 18;
+
+/** The offsets moved by `start`; built field by field, so that V8 folds them like a struct's own. */
+function shifted<T extends Readonly<Record<string, number>>>(offsets: T, start: number): T {
+  const moved: Record<string, number> = {};
+  for (const [name, offset] of Object.entries(offsets)) moved[name] = start + offset;
+  return Object.freeze(moved) as T;
+}

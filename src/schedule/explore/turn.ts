@@ -8,19 +8,23 @@
  * Invariants
  *   E1  exactly one CPU has the baton, from the campaign's start to its end
  *   E2  bit c of `enabled` is set exactly when CPU c is RUNNABLE
- *   E3  the first tape entry has step 0: who began
+ *   E3  the first tape entry has step 0: who began; the steps of the others ascend, one decision a step at most
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
 import { KernelBug, MachineStopped } from "../../memory/bug.ts";
 import { CpuControl, cpuControl } from "../../memory/control.ts";
+import { shape } from "../../memory/shape.ts";
+import { TraceEvent } from "../../memory/trace.ts";
 import type { Turn } from "../../memory/turn.ts";
 import { explore, exploreCpu, exploreCpuBase, MAX_TAPE_ENTRIES, Status } from "./state.ts";
+import type { StepLog } from "./step-log.ts";
 import { NEVER, type Strategy, TIMED_OUT } from "./strategy.ts";
 
 const shared = explore;
 const per = exploreCpu;
 const { RUNNABLE, PARKED, ENDED } = Status;
+const tracing = shape.trace;
 
 /** No CPU can take a step although programs have not ended. */
 export class Deadlock extends KernelBug {}
@@ -31,6 +35,8 @@ export class ExploreTurn implements Turn {
   readonly spinLimit = 0;
   /** Steps of the present execution. */
   step = 0;
+  /** Steps of the execution that ended here, those of its check left out. */
+  length = 0;
   /** The step at which a decision is due. */
   next = NEVER;
   private readonly words: Int32Array;
@@ -40,7 +46,9 @@ export class ExploreTurn implements Turn {
   private readonly cpus: number;
   private strategy: Strategy | null = null;
   private processor: Cpu | null = null;
-  private ownExecution = 0;
+  /** The execution that this CPU takes part in. */
+  private generation = 0;
+  private log: StepLog | null = null;
 
   constructor(options: { control: Int32Array; tape: Int32Array; cpu: number; cpus: number }) {
     this.words = options.control;
@@ -54,11 +62,21 @@ export class ExploreTurn implements Turn {
     this.processor = processor;
   }
 
+  /** Where parks are recorded, on a machine that traces. */
+  logTo(log: StepLog): void {
+    this.log = log;
+  }
+
   /** Outside a campaign (boot, setup) one CPU runs at a time and nothing is decided. */
   enter(): void {
     this.next = NEVER;
   }
   leave(): void {}
+
+  /** Whether an execution goes on: it is not boot, setup or a check that runs. */
+  get deciding(): boolean {
+    return this.strategy !== null;
+  }
 
   nowNs(): number {
     return this.step;
@@ -75,20 +93,19 @@ export class ExploreTurn implements Turn {
     }
     if (this.step >= words[shared.stepLimit])
       throw new StepLimit(`more than ${words[shared.stepLimit]} steps`);
-    const chosen = this.strategy.pick(words[shared.enabled], this.cpu, this.step);
+    const chosen = this.pickTimeout(false) ?? this.strategy.pick(words[shared.enabled], this.cpu, this.step);
     if (chosen !== this.cpu) this.handOver(chosen);
     else this.next = Math.min(this.strategy.nextStep(this.step), words[shared.stepLimit]);
   }
 
-  /** Waits until `ready()`; `status` is WAITING or PARKED.  False when a timed wait ran out. */
+  /** Takes no step until enabled; `status` is WAITING or PARKED.  False when a timed wait ran out. */
   block(status: number, timed: boolean): boolean {
     const { words } = this;
     words[this.self + per.status] = status;
-    words[this.self + per.timed] = timed ? 1 : 0;
     words[this.self + per.timedOut] = 0;
     words[shared.enabled] &= ~(1 << this.cpu);
+    if (timed) words[shared.timed] |= 1 << this.cpu;
     this.handOver(this.pickForced());
-    words[this.self + per.timed] = 0;
     return words[this.self + per.timedOut] === 0;
   }
 
@@ -97,6 +114,7 @@ export class ExploreTurn implements Turn {
     const { words } = this;
     words[exploreCpuBase(cpu) + per.status] = RUNNABLE;
     words[shared.enabled] |= 1 << cpu;
+    words[shared.timed] &= ~(1 << cpu);
     if (this.strategy?.reconsidersOnWake) this.next = this.step + 1;
   }
 
@@ -105,6 +123,7 @@ export class ExploreTurn implements Turn {
   park(timeoutNs: number): void {
     const { words } = this;
     this.step++;
+    if (tracing) this.log?.add(TraceEvent.PARK, 0, 0, 0);
     if (words[this.self + per.kicked] === 0) this.block(PARKED, timeoutNs !== Infinity);
     words[this.self + per.kicked] = 0;
   }
@@ -151,19 +170,21 @@ export class ExploreTurn implements Turn {
 
   // ---- executions ----
 
-  /** Begins execution `number` (the baton is here): everyone RUNNABLE, the strategy says who goes first. */
+  /** Begins an execution (the baton is here): everyone RUNNABLE, the strategy says who goes first. */
   beginExecution(strategy: Strategy, seed: number): number {
     const { words, cpus } = this;
     for (let cpu = 0; cpu < cpus; cpu++) {
       const base = exploreCpuBase(cpu);
       words[base + per.status] = RUNNABLE;
       words[base + per.kicked] = 0;
-      words[base + per.timed] = 0;
+      words[base + per.timedOut] = 0;
       words[cpuControl(cpu) + CpuControl.pending] = 0;
       words[cpuControl(cpu) + CpuControl.waitAddress] = 0;
     }
     words[shared.enabled] = cpus === 31 ? 0x7fffffff : (1 << cpus) - 1;
+    words[shared.timed] = 0;
     words[shared.unfinished] = cpus;
+    words[shared.generation]++;
     words[shared.step] = 0;
     words[shared.tapeLength] = 0;
     words[shared.seed] = seed;
@@ -176,13 +197,14 @@ export class ExploreTurn implements Turn {
   /** This CPU has the baton at the start of its part of an execution. */
   startPart(strategy: Strategy): void {
     this.strategy = strategy;
-    this.ownExecution = this.words[shared.execution];
+    this.generation = this.words[shared.generation];
     this.step = this.words[shared.step];
     this.next = Math.min(strategy.nextStep(this.step), this.words[shared.stepLimit]);
   }
 
-  /** Nothing is decided from here on: the oracle runs. */
+  /** Nothing is decided from here on: the oracle runs, or a failure unwinds. */
   stopDeciding(): void {
+    if (this.strategy !== null) this.length = this.step;
     this.strategy = null;
     this.next = NEVER;
   }
@@ -204,7 +226,7 @@ export class ExploreTurn implements Turn {
       words[this.self + per.status] = ENDED;
       words[shared.enabled] &= ~(1 << this.cpu);
       this.handOver(this.pickForced());
-      if (words[shared.execution] !== this.ownExecution || words[shared.over] !== 0) return false;
+      if (words[shared.generation] !== this.generation || words[shared.over] !== 0) return false;
     }
   }
 
@@ -230,30 +252,33 @@ export class ExploreTurn implements Turn {
 
   // ---- hand-over ----
 
-  /** Who runs when this CPU cannot: an enabled CPU, or one whose timed wait runs out. */
+  /**
+   * Who runs when this CPU cannot: an enabled CPU, or one whose timed wait runs out.  A step of its own, so that a tape
+   * tells it from a decision before the access that came last.
+   */
   private pickForced(): number {
     const { words, strategy } = this;
+    this.step++;
     if (strategy === null) throw new Deadlock(`cpu ${this.cpu} waits, and no other CPU runs`);
+    const late = this.pickTimeout(true);
+    if (late !== undefined) return late;
     const enabled = words[shared.enabled];
-    const timed = this.timedWaiters();
-    const late = timed === 0 ? -1 : strategy.pickTimeout(timed, enabled, this.step);
-    if (late >= 0) {
-      words[exploreCpuBase(late) + per.timedOut] = 1;
-      words[exploreCpuBase(late) + per.status] = RUNNABLE;
-      words[shared.enabled] |= 1 << late;
-      return late | TIMED_OUT;
-    }
     if (enabled === 0) throw new Deadlock("deadlock: no CPU can take a step");
     return strategy.pick(enabled, this.cpu, this.step);
   }
 
-  private timedWaiters(): number {
-    let mask = 0;
-    for (let cpu = 0; cpu < this.cpus; cpu++) {
-      const base = exploreCpuBase(cpu);
-      if (this.words[base + per.timed] !== 0 && this.words[base + per.status] !== RUNNABLE) mask |= 1 << cpu;
-    }
-    return mask;
+  /** A CPU whose timed wait the strategy lets run out; undefined for none. */
+  private pickTimeout(forced: boolean): number | undefined {
+    const { words, strategy } = this;
+    const timed = words[shared.timed];
+    if (timed === 0 || strategy === null) return undefined;
+    const late = strategy.pickTimeout({ timed, enabled: words[shared.enabled], step: this.step, forced });
+    if (late < 0) return undefined;
+    words[exploreCpuBase(late) + per.timedOut] = 1;
+    words[exploreCpuBase(late) + per.status] = RUNNABLE;
+    words[shared.enabled] |= 1 << late;
+    words[shared.timed] &= ~(1 << late);
+    return late | TIMED_OUT;
   }
 
   private record(step: number, cpu: number): void {
@@ -275,7 +300,7 @@ export class ExploreTurn implements Turn {
       this.step = words[shared.step];
     }
     if (words[shared.aborted] !== 0) this.stopped();
-    if (words[shared.execution] !== this.ownExecution || words[shared.over] !== 0) return;
+    if (words[shared.generation] !== this.generation || words[shared.over] !== 0) return;
     this.next = Math.min(this.strategy?.nextStep(this.step) ?? NEVER, words[shared.stepLimit]);
   }
 }

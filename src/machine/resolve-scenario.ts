@@ -1,0 +1,74 @@
+/**
+ * From what the user names to a scenario: one that smpsim ships, or a path to a file of one's own.
+ */
+
+import { existsSync, readdirSync } from "node:fs";
+import { resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { UsageError } from "../memory/bug.ts";
+import type { ScenarioDescription } from "../scenarios/description.ts";
+
+const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+const SCENARIOS = new URL("../scenarios/", import.meta.url);
+/** The one module of that folder that is no scenario. */
+const DESCRIPTION = "description";
+
+export interface ResolvedScenario {
+  /** As the user named it. */
+  readonly name: string;
+  readonly moduleUrl: string;
+  readonly description: ScenarioDescription;
+}
+
+/** Names of the scenarios that smpsim ships. */
+export function scenarioNames(): string[] {
+  const folder = fileURLToPath(SCENARIOS);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(`.${extension}`) && !file.endsWith(".d.ts"))
+    .map((file) => file.slice(0, -extension.length - 1))
+    .filter((name) => name !== DESCRIPTION)
+    .sort();
+}
+
+/** What every shipped scenario says about itself, by name. */
+export async function describeScenarios(): Promise<ScenarioDescription[]> {
+  return Promise.all(scenarioNames().map(async (name) => (await resolveScenario(name)).description));
+}
+
+/** The scenario `name`, or the one in the file at that path.  Throws UsageError if there is none. */
+export async function resolveScenario(name: string): Promise<ResolvedScenario> {
+  const moduleUrl = urlOf(name);
+  const module = (await import(moduleUrl)) as { describe?: ScenarioDescription; run?: unknown };
+  const { describe: description } = module;
+  if (typeof module.run !== "function" || !isDescription(description)) {
+    throw new UsageError(
+      `scenario: ${name} must export a function "run(kernel, options, shared)" and ` +
+        '"describe" with name, summary, cpus and mutants',
+    );
+  }
+  return { name, moduleUrl, description };
+}
+
+function urlOf(name: string): string {
+  if (name.startsWith("file:")) return name;
+  if (/[/\\]|\.(ts|js|mjs)$/.test(name)) {
+    const path = resolve(name);
+    if (!existsSync(path)) throw new UsageError(`scenario: there is no file ${path}`);
+    return pathToFileURL(path).href;
+  }
+  const names = scenarioNames();
+  if (names.includes(name)) return new URL(`${name}.${extension}`, SCENARIOS).href;
+  throw new UsageError(
+    `scenario: "${name}" is none; valid are ${names.join(", ")}, or a path to a .ts or .js file`,
+  );
+}
+
+function isDescription(value: ScenarioDescription | undefined): value is ScenarioDescription {
+  return (
+    value !== undefined &&
+    typeof value.name === "string" &&
+    Number.isInteger(value.cpus) &&
+    Array.isArray(value.mutants)
+  );
+}
