@@ -27,12 +27,21 @@ export const ONLY: Record<string, readonly string[]> = {
 export interface Allowed {
   from: string;
   to: string;
+  /** Only types may be imported. */
+  typesOnly?: boolean;
   reason: string;
 }
 export const ALLOWED_IMPORTS: readonly Allowed[] = [
+  ...["kernel.ts", "program.ts"].map((file) => ({
+    from: "workloads",
+    to: `machine/${file}`,
+    typesOnly: true,
+    reason: "a kernel module names the types of what it is given",
+  })),
   {
     from: "scenarios",
     to: "machine/kernel.ts",
+    typesOnly: true,
     reason: "a kernel module names the type of the kernel that it is given",
   },
 ];

@@ -45,6 +45,13 @@ describe("imports", () => {
     ]);
   });
 
+  test("of a workload take only types of what it is given", () => {
+    expect(imports("src/workloads/a.ts", 'import type { Kernel } from "../machine/kernel.ts";')).toEqual([]);
+    expect(imports("src/workloads/a.ts", 'import { Kernel } from "../machine/kernel.ts";')).toEqual([
+      "src/workloads/a.ts:1 imports ../machine/kernel.ts: workloads may import only types of machine",
+    ]);
+  });
+
   test("do not leave src", () => {
     expect(imports("src/cli/a.ts", 'import "../../test/b.ts";')[0]).toMatch("src stands alone");
     expect(imports("workers/a.ts", 'import "../bench/b.ts";')[0]).toMatch("workers import only src");

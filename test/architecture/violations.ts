@@ -17,20 +17,22 @@ import type { Import, Module } from "./module.ts";
 export function importViolations(module: Module, dependencies: readonly string[]): string[] {
   return module.imports.flatMap((entry) => {
     const why = entry.from.startsWith(".")
-      ? wrongModule(module.path, targetOf(module, entry))
+      ? wrongModule(module.path, targetOf(module, entry), entry.typeOnly)
       : wrongPackage(module.path, entry.from, dependencies);
     return why ? [`${module.path}:${entry.line} imports ${entry.from}: ${why}`] : [];
   });
 }
 
-function wrongModule(path: string, target: string): string | null {
+function wrongModule(path: string, target: string, typeOnly: boolean): string | null {
   if (!path.startsWith("src/")) {
     const isWiring = path.startsWith("workers/") && !/^(src|workers)\//.test(target);
     return isWiring ? "workers import only src" : null;
   }
   if (!target.startsWith("src/")) return "src stands alone";
   const [from, to] = [folderOf(path), folderOf(target)];
-  if (from === to || ALLOWED_IMPORTS.some((allowed) => covers(allowed, path, target))) return null;
+  const allowed = ALLOWED_IMPORTS.find((candidate) => covers(candidate, path, target));
+  if (from === to || (allowed && (typeOnly || !allowed.typesOnly))) return null;
+  if (allowed) return `${from} may import only types of ${to}`;
   const [fromRow, toRow] = [rowOf(from), rowOf(to)];
   if (fromRow < 0 || toRow < 0) return null;
   if (ONLY[from] && !ONLY[from].includes(to)) return `${from} imports only ${ONLY[from].join(", ")}`;
