@@ -19,7 +19,6 @@ import { array, float64, struct, word, wordsIn } from "../memory/struct.ts";
 import { TraceEvent } from "../memory/trace.ts";
 import type { Pointer } from "../memory/units.ts";
 import { LOCK_CLASSES, lockClassName } from "./lock-class.ts";
-import { SpinLock } from "./spinlock-layout.ts";
 
 const counting = shape.mode !== "explore";
 const timing = (shape.lockstat || shape.trace) && counting;
@@ -49,7 +48,6 @@ const HeldLocks = struct("held_locks", {
 
 const stat = LockStat;
 const held = HeldLocks;
-const spinlock = SpinLock;
 
 export interface LockStatSlots {
   readonly stats: PerCpuSlot;
@@ -68,6 +66,15 @@ export interface LockTotals {
   readonly heldNs: number;
   readonly heldMinNs: number;
   readonly heldMaxNs: number;
+}
+
+/** A wait that is going on, and the one that it interrupted. */
+export interface LockWait {
+  readonly lock: Pointer;
+  readonly classId: number;
+  readonly outerClass: number;
+  readonly outerLock: Pointer;
+  readonly beganNs: number;
 }
 
 /** The statistics of one CPU. */
@@ -91,34 +98,39 @@ export class LockStats {
     };
   }
 
-  /** Counts that the spinlock was taken. */
-  taken(lock: Pointer): void {
-    if (counting) this.takenOf(lock, this.memory.read(lock + spinlock.classId));
-  }
-
-  released(lock: Pointer): void {
-    if (timing) this.releasedOf(lock, this.memory.read(lock + spinlock.classId));
-  }
-
-  /** Counts that a lock of another kind, of class `classId`, was taken. */
-  takenOf(lock: Pointer, classId: number): void {
+  /** Counts that `lock` was taken; `classAt` is the word with its class. */
+  taken(lock: Pointer, classAt: Pointer): void {
     if (!counting) return;
+    const classId = this.memory.read(classAt);
     const at = this.stats + (classId << STAT_SHIFT);
     this.memory.writeFloat64(at, this.memory.readFloat64(at) + 1);
     if (timing) this.holdBegins(lock, classId);
   }
 
-  releasedOf(lock: Pointer, classId: number): void {
-    if (timing) this.holdEnds(lock, classId);
+  /** `lock`, whose class is in word `classAt`, is about to be released. */
+  released(lock: Pointer, classAt: Pointer): void {
+    if (timing) this.holdEnds(lock, this.memory.read(classAt));
   }
 
-  /** Counts a wait that began at `beganNs`. */
-  waited(classId: number, beganNs: number): void {
+  /** The slow path of a lock begins: who waits for what is known to reports.  `classAt` is the word with its class. */
+  waitBegins(lock: Pointer, classAt: Pointer): LockWait {
+    const { cpu } = this;
+    const classId = this.memory.read(classAt);
+    const wait = { lock, classId, outerClass: cpu.waitClass, outerLock: cpu.waitLock, beganNs: cpu.nowNs() };
+    cpu.setLockWait(classId + 1, lock);
+    cpu.trace.record(TraceEvent.LOCK_WAIT_BEGIN, classId, lock);
+    return wait;
+  }
+
+  /** The slow path has ended: counts the wait. */
+  waitEnds(wait: LockWait): void {
+    const { cpu, memory } = this;
+    cpu.trace.record(TraceEvent.LOCK_WAIT_END, wait.classId, wait.lock);
+    cpu.setLockWait(wait.outerClass, wait.outerLock);
     if (!counting) return;
-    const at = this.stats + (classId << STAT_SHIFT);
-    const { memory } = this;
+    const at = this.stats + (wait.classId << STAT_SHIFT);
     memory.writeFloat64(at + stat.contended, memory.readFloat64(at + stat.contended) + 1);
-    this.addTime(at + stat.waitNs, this.cpu.nowNs() - beganNs);
+    this.addTime(at + stat.waitNs, cpu.nowNs() - wait.beganNs);
   }
 
   /** Forgets everything counted so far. */

@@ -109,7 +109,7 @@ export class PvLock implements SpinAlgorithm {
   /** Waits until the predecessor makes `mine` the head. */
   private waitForTurn(mine: Pointer, previous: Pointer): void {
     const { memory, turn } = this;
-    for (;;) {
+    while (memory.load(mine + node.locked) === 0) {
       for (let i = 1; i <= turn.spinLimit; i++) {
         if (memory.load(mine + node.locked) !== 0) return;
         if (i % LOOK_EVERY === 0 && memory.load(previous + node.state) !== RUNNING) break;

@@ -20,7 +20,6 @@ import { bug } from "../memory/bug.ts";
 import type { ImageLayout, PerCpuSlot } from "../memory/image.ts";
 import type { Memory } from "../memory/memory.ts";
 import { type LockKind, shape } from "../memory/shape.ts";
-import { TraceEvent } from "../memory/trace.ts";
 import type { Pointer } from "../memory/units.ts";
 import { type CreateLock, shapedCreateLock, UserLock } from "./custom-lock.ts";
 import { lockClassName } from "./lock-class.ts";
@@ -47,6 +46,8 @@ export interface SpinLockSlots extends LockStatSlots {
 export interface SpinLockOptions {
   readonly kind?: LockKind;
   readonly createLock?: CreateLock | null;
+  /** Take the paravirtual form of `pv` in the serial modes too. */
+  readonly paravirtual?: boolean;
 }
 
 export class SpinLocks {
@@ -101,7 +102,7 @@ export class SpinLocks {
   unlock(lock: Pointer): void {
     const { memory } = this;
     if (memory.read(lock + spinlock.owner) !== this.self) this.reportNotHeld(lock);
-    this.stats.released(lock);
+    this.stats.released(lock, lock + spinlock.classId);
     memory.write(lock + spinlock.owner, 0);
     this.algorithm.unlock(lock);
     this.cpu.preemptEnable();
@@ -160,22 +161,16 @@ export class SpinLocks {
   private becomeOwner(lock: Pointer): void {
     const { memory } = this;
     memory.write(lock + spinlock.owner, this.self);
-    this.stats.taken(lock);
+    this.stats.taken(lock, lock + spinlock.classId);
   }
 
   private lockSlow(lock: Pointer): void {
     const { cpu, memory } = this;
     if (selfDeadlockIsBug && memory.read(lock + spinlock.owner) === this.self)
       bug(`cpu ${cpu.id}: locks ${this.describe(lock)} again: it would wait for itself`);
-    const classId = memory.read(lock + spinlock.classId);
-    const { waitClass, waitLock } = cpu;
-    cpu.setLockWait(classId + 1, lock);
-    cpu.trace.record(TraceEvent.LOCK_WAIT_BEGIN, classId, lock);
-    const beganNs = cpu.nowNs();
+    const wait = this.stats.waitBegins(lock, lock + spinlock.classId);
     this.algorithm.lockSlow(lock);
-    this.stats.waited(classId, beganNs);
-    cpu.trace.record(TraceEvent.LOCK_WAIT_END, classId, lock);
-    cpu.setLockWait(waitClass, waitLock);
+    this.stats.waitEnds(wait);
   }
 
   private reportNotHeld(lock: Pointer): never {
@@ -184,12 +179,16 @@ export class SpinLocks {
 }
 
 function createAlgorithm(cpu: Cpu, slots: SpinLockSlots, options: SpinLockOptions): SpinAlgorithm {
-  const { kind = shape.lock, createLock = shapedCreateLock } = options;
+  const {
+    kind = shape.lock,
+    createLock = shapedCreateLock,
+    paravirtual = shape.mode === "parallel",
+  } = options;
   if (kind === "tas") return new TasLock(cpu.memory);
   if (kind === "ticket") return new TicketLock(cpu.memory);
   if (kind === "custom") return new UserLock(cpu, createLock ?? bug("lock kind custom without a createLock"));
   const nodes = new QueueNodes(cpu, slots.nodes);
-  if (kind === "pv" && shape.mode === "parallel") return new PvLock(cpu, nodes);
+  if (kind === "pv" && paravirtual) return new PvLock(cpu, nodes);
   return new QueuedLock(cpu.memory, nodes);
 }
 

@@ -2,6 +2,7 @@
 
 import { ImageLayout } from "../../src/memory/image.ts";
 import { alignUp } from "../../src/memory/units.ts";
+import { declareSleepingLocks, type SleepingLockSlots } from "../../src/sync/sleeper.ts";
 import { type SpinLockOptions, type SpinLockSlots, SpinLocks } from "../../src/sync/spinlock.ts";
 import { type Solo, soloCpu } from "./solo.ts";
 
@@ -11,6 +12,7 @@ const IMAGE_AT = 4096;
 
 export interface SoloLocks extends Solo {
   readonly slots: SpinLockSlots;
+  readonly sleeping: SleepingLockSlots;
   /** One engine a CPU. */
   readonly engines: readonly SpinLocks[];
   readonly cpus: number;
@@ -21,8 +23,9 @@ export function soloLocks(options: SpinLockOptions & { cpus?: number } = {}): So
   const solo = soloCpu({ cpus });
   const image = new ImageLayout();
   const slots = SpinLocks.declare(image, cpus);
+  const sleeping = declareSleepingLocks(image);
   const perCpuStart = IMAGE_AT + alignUp(image.staticWords, 1024);
   image.bind({ staticStart: IMAGE_AT, perCpuStart, unitWords: alignUp(image.perCpuWords, 1024) });
   const engines = solo.all.map((cpu) => new SpinLocks(cpu, slots, lockOptions));
-  return { ...solo, slots, engines, cpus };
+  return { ...solo, slots, sleeping, engines, cpus };
 }

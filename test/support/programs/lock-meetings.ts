@@ -1,0 +1,105 @@
+/**
+ * Meetings that a lock must allow or make wait (option `what`):
+ *
+ *   readers    all CPUs are inside one rwsem as readers at once: each leaves only when all are in
+ *   blocked    CPU 0 holds a mutex for 100 ms; the others wait for it, and report the processor time that took them
+ *   downgrade  CPU 0 writes, the others queue as readers; CPU 0 downgrades and meets them inside
+ */
+import type { Kernel } from "../../../src/machine/kernel.ts";
+import type { ProgramOptions } from "../../../src/machine/program.ts";
+import { LockClass } from "../../../src/sync/lock-class.ts";
+import { checkMutex, Mutexes } from "../../../src/sync/mutex.ts";
+import { checkRwsem, RwSemaphore, RwSemaphores } from "../../../src/sync/rwsem.ts";
+import { declareSleepingLocks } from "../../../src/sync/sleeper.ts";
+import { checkSpinLocks, SpinLocks } from "../../../src/sync/spinlock.ts";
+import { syncImage } from "./sync-image.ts";
+
+const Offset = { MUTEX: 0, SEM: 16, INSIDE: 48, HELD: 64 } as const;
+const HOLD_NS = 100_000_000;
+const WAITERS_BIT = 2;
+
+function parts(kernel: Kernel) {
+  const { slots, data, more } = syncImage(kernel, declareSleepingLocks);
+  const locks = new SpinLocks(kernel.cpu, slots);
+  return {
+    slots,
+    data,
+    mutexes: new Mutexes(kernel.cpu, locks, more),
+    sems: new RwSemaphores(kernel.cpu, locks, more),
+  };
+}
+
+export function setup(kernel: Kernel): null {
+  const { data, mutexes, sems } = parts(kernel);
+  kernel.memory.fill(data, 128, 0);
+  mutexes.format(data + Offset.MUTEX, LockClass.TEST_A);
+  sems.format(data + Offset.SEM, LockClass.TEST_B);
+  return null;
+}
+
+export function run(kernel: Kernel, options: ProgramOptions): unknown {
+  kernel.gate();
+  if (options.what === "blocked") return blocked(kernel);
+  if (options.what === "downgrade") return downgrade(kernel);
+  const { data, sems } = parts(kernel);
+  sems.readLock(data + Offset.SEM);
+  meet(kernel);
+  sems.readUnlock(data + Offset.SEM);
+  return null;
+}
+
+/** Returns when every CPU has called it. */
+function meet(kernel: Kernel): void {
+  const { memory, cpus } = kernel;
+  const inside = parts(kernel).data + Offset.INSIDE;
+  memory.add(inside, 1);
+  memory.wake(inside);
+  for (let seen = memory.load(inside); seen !== cpus; seen = memory.load(inside))
+    memory.waitWhile(inside, -1, seen);
+}
+
+function blocked(kernel: Kernel): { cpuMs: number; wallMs: number } {
+  const { cpu, memory } = kernel;
+  const { data, mutexes } = parts(kernel);
+  const held = data + Offset.HELD;
+  if (cpu.id !== 0) memory.waitWhile(held, -1, 0);
+  const beganNs = cpu.nowNs();
+  const before = process.threadCpuUsage();
+  mutexes.lock(data + Offset.MUTEX);
+  const used = process.threadCpuUsage(before);
+  const wallMs = (cpu.nowNs() - beganNs) / 1e6;
+  if (cpu.id === 0) {
+    memory.store(held, 1);
+    memory.wake(held);
+    while (cpu.nowNs() < beganNs + HOLD_NS) memory.waitWhile(held, -1, 1, beganNs + HOLD_NS - cpu.nowNs());
+  }
+  mutexes.unlock(data + Offset.MUTEX);
+  return { cpuMs: (used.user + used.system) / 1000, wallMs };
+}
+
+function downgrade(kernel: Kernel): null {
+  const { cpu, memory, cpus } = kernel;
+  const { data, sems } = parts(kernel);
+  const sem = data + Offset.SEM;
+  const held = data + Offset.HELD;
+  if (cpu.id === 0) {
+    sems.writeLock(sem);
+    memory.store(held, 1);
+    memory.wake(held);
+    if (cpus > 1) memory.waitWhile(sem + RwSemaphore.count, WAITERS_BIT, 0, HOLD_NS);
+    sems.downgrade(sem);
+  } else {
+    memory.waitWhile(held, -1, 0);
+    sems.readLock(sem);
+  }
+  meet(kernel);
+  sems.readUnlock(sem);
+  return null;
+}
+
+export function check(kernel: Kernel): void {
+  const { data, slots } = parts(kernel);
+  checkMutex(kernel.memory, data + Offset.MUTEX);
+  checkRwsem(kernel.memory, data + Offset.SEM);
+  checkSpinLocks(kernel.memory, slots, kernel.cpus);
+}
