@@ -24,6 +24,7 @@ export const BootInfo = struct("boot_info", {
   perCpuWords: word("boot"),
   reservedWords: word("boot"),
   dynamicWords: word("boot"),
+  /** From one CPU's unit to the next; may be more than a unit, what lies between is not the units'. */
   unitWords: word("boot"),
   memMap: word("boot", "pointer:page"),
   maxPfn: word("boot", "pfn"),

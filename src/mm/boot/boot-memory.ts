@@ -40,6 +40,7 @@ import { Memblock } from "./memblock.ts";
 import { allocTryNode, allocTryNodeRaw, physAllocRange } from "./memblock-alloc.ts";
 import type { MmImage } from "./mm-image.ts";
 import { describePerCpuChunk, type PerCpuChunk, planPerCpuChunk } from "./percpu-chunk.ts";
+import { placeUnits, type UnitPlaces } from "./percpu-place.ts";
 import { setupLowmemReserves, setupMinFree, setupWatermarks } from "./reserves.ts";
 import { nodeOrders, writeZonelists } from "./zonelists.ts";
 
@@ -100,7 +101,7 @@ class Boot {
   private readonly parts: BootParts;
   private readonly memblock: Memblock;
   private readonly chunk: PerCpuChunk;
-  private perCpuStart: Pointer = 0;
+  private units: UnitPlaces = { start: 0, stride: 0, isLocal: false };
   private memMap: Pointer = 0;
   private pageblocks: Pointer = 0;
 
@@ -160,23 +161,21 @@ class Boot {
     this.pageblocks = pointerOf(place);
   }
 
-  /** One block of units, on the boot CPU's node, out of the DMA zone if there is room. */
   placePerCpu(): void {
     const { topology } = this.parts.mm.plan;
-    const { possibleCpus, cpuNode, zones } = topology;
-    const size = possibleCpus * this.chunk.unitBytes;
-    const min = Math.min(zones.dmaBytes, this.memblock.endOfMemory());
-    const place = allocTryNode(this.memblock, { size, align: PAGE_BYTES, min, node: cpuNode[0] });
-    if (place === 0) this.tooSmall(`per-CPU areas of ${size} bytes for ${possibleCpus} CPUs`);
-    this.perCpuStart = pointerOf(place);
-    for (const line of describePerCpuChunk(this.chunk, possibleCpus)) this.log.print(line);
+    const { unitBytes } = this.chunk;
+    this.units = placeUnits(this.memblock, topology, unitBytes);
+    if (this.units.start === 0)
+      this.tooSmall(`per-CPU areas of ${unitBytes} bytes for each of ${topology.possibleCpus} CPUs`);
+    const groups = this.units.isLocal ? topology.cpuNode : topology.cpuNode.map(() => 0);
+    for (const line of describePerCpuChunk(this.chunk, groups)) this.log.print(line);
   }
 
   bindImage(): void {
     this.parts.image.bind({
       staticStart: pointerOf(this.parts.mm.plan.firmware.imageStart),
-      perCpuStart: this.perCpuStart,
-      unitWords: this.chunk.unitBytes / WORD_BYTES,
+      perCpuStart: pointerOf(this.units.start),
+      unitWords: this.units.stride / WORD_BYTES,
     });
   }
 
@@ -264,11 +263,11 @@ class Boot {
       nodes: topology.nodes,
       imageStart: pointerOf(firmware.imageStart),
       staticWords: image.staticWords,
-      perCpuStart: this.perCpuStart,
+      perCpuStart: pointerOf(this.units.start),
       perCpuWords: image.perCpuWords,
       reservedWords: this.chunk.reservedBytes / WORD_BYTES,
       dynamicWords: this.chunk.dynamicBytes / WORD_BYTES,
-      unitWords: this.chunk.unitBytes / WORD_BYTES,
+      unitWords: this.units.stride / WORD_BYTES,
       memMap: this.memMap,
       maxPfn: topology.maxPfn,
       windowPfn: memMap.windowPfn,

@@ -1,9 +1,8 @@
 /**
  * The first per-CPU chunk: one unit a CPU, each [static | reserved | dynamic].
  *
- * Units are `unitWords` apart, so that the address of a variable on any CPU is one multiplication away.  A unit is a
- * whole number of pages; what rounding up leaves is added to the dynamic part.
- * Linux: mm/percpu.c pcpu_embed_first_chunk.  Differs: units of all nodes lie in one block.
+ * A unit is a whole number of pages; what rounding up leaves is added to the dynamic part.
+ * Linux: mm/percpu.c pcpu_setup_first_chunk.
  */
 
 import { alignUp, PAGE_BYTES, WORD_BYTES } from "../../memory/units.ts";
@@ -31,13 +30,15 @@ export function planPerCpuChunk(
   return { staticBytes, reservedBytes, dynamicBytes: unitBytes - staticBytes - reservedBytes, unitBytes };
 }
 
-/** What the boot log says of it. */
-export function describePerCpuChunk(chunk: PerCpuChunk, cpus: number): string[] {
+/** What the boot log says of it; `groups` holds the node of each CPU's unit. */
+export function describePerCpuChunk(chunk: PerCpuChunk, groups: readonly number[]): string[] {
   const { staticBytes: s, reservedBytes: r, dynamicBytes: d, unitBytes: u } = chunk;
-  const all = Array.from({ length: cpus }, (_, cpu) => cpu).join(" ");
+  const members = new Map<number, number[]>();
+  for (const [cpu, group] of groups.entries()) members.set(group, [...(members.get(group) ?? []), cpu]);
+  const allocs = [...members].map(([group, cpus]) => `[${group}] ${cpus.join(" ")}`);
   return [
     `percpu: Embedded ${u / PAGE_BYTES} pages/cpu s${s} r${r} d${d} u${u}`,
     `pcpu-alloc: s${s} r${r} d${d} u${u} alloc=${u / PAGE_BYTES}*${PAGE_BYTES}`,
-    `pcpu-alloc: [0] ${all}`,
+    `pcpu-alloc: ${allocs.join(" ")}`,
   ];
 }
