@@ -14,6 +14,7 @@ export interface KernelImage {
   readonly layout: ImageLayout;
   readonly mm: MmImage;
   readonly spin: SpinLockSlots;
+  readonly sleeping: SleepingLockSlots;
   readonly functions: Slot;
   readonly online: Slot;
   readonly calls: CallSlots;
@@ -26,6 +27,7 @@ export function declareKernel(topology: Topology): KernelImage {
     layout,
     mm: declareMm(layout, planMemory(topology)),
     spin: SpinLocks.declare(layout, cpus),
+    sleeping: declareSleepingLocks(layout),
     functions: Functions.declare(layout),
     online: OnlineCpus.declare(layout),
     calls: CrossCalls.declare(layout, cpus),
