@@ -8,6 +8,7 @@ import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
 import { Functions } from "../sync/functions.ts";
 import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
 import { OnlineCpus } from "../sync/online.ts";
+import { declareSleepingLocks, type SleepingLockSlots } from "../sync/sleeper.ts";
 import { type SpinLockSlots, SpinLocks } from "../sync/spinlock.ts";
 
 export interface KernelImage {
