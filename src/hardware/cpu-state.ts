@@ -10,7 +10,7 @@ import { VECTORS } from "./vectors.ts";
 
 export const CpuState = struct("cpu_state", {
   irqsEnabled: word("owner-cpu", "flags"),
-  /** Nesting of preempt_disable; a held spinlock counts. */
+  /** Nesting of preempt_disable, a held spinlock counts; NEED_RESCHED. */
   preemptCount: word("owner-cpu", "counter"),
   /** Nesting of interrupt handlers. */
   hardirqCount: word("owner-cpu", "counter"),
@@ -25,6 +25,11 @@ export const CpuState = struct("cpu_state", {
   ipisSent: float64("owner-cpu"),
   end: align(16),
 });
+
+/** In `preemptCount`: call the kernel when preemption is possible again. */
+export const NEED_RESCHED = 1 << 31;
+/** The nesting in `preemptCount`. */
+export const PREEMPT_NESTING = ~NEED_RESCHED;
 
 /** Words of one CPU's state; a whole number of cache lines. */
 export const CPU_STATE_WORDS = Math.ceil(wordsIn(CpuState) / 16) * 16;

@@ -7,6 +7,9 @@
  * Invariants, at rest
  *   C1  preemptCount == 0, hardirqCount == 0, interrupts enabled
  *   C2  a handler returns with the counts it was entered with
+ *   C3  NEED_RESCHED is set in the preempt count only while preemption is disabled
+ *
+ * As on x86, the wish to reschedule is a bit of the preempt count, so that `preemptEnable` tests both in one look.
  *
  * Linux: include/linux/preempt.h, irqflags.h.  Differs: hard interrupts do not nest.
  */
@@ -19,7 +22,7 @@ import { shape } from "../memory/shape.ts";
 import type { TraceRing } from "../memory/trace.ts";
 import { TraceEvent } from "../memory/trace.ts";
 import type { Turn } from "../memory/turn.ts";
-import { CPU_STATE_WORDS, CpuState } from "./cpu-state.ts";
+import { CPU_STATE_WORDS, CpuState, NEED_RESCHED, PREEMPT_NESTING } from "./cpu-state.ts";
 import { VECTORS } from "./vectors.ts";
 
 const state = CpuState;
@@ -28,8 +31,23 @@ const checks = shape.checks;
 export const TICK_NS = 4_000_000;
 /** Operations between two looks at the clock. */
 const CLOCK_EVERY = 64;
+const NESTING = PREEMPT_NESTING;
 
 export type InterruptHandler = (cpu: Cpu) => void;
+
+/** What the kernel does where a CPU is known to be between two pieces of work.  Installed once, by RCU. */
+export interface CpuHooks {
+  /**
+   * Soft interrupts are pending at the end of an operation, or after interrupts unless they came while preemption was
+   * disabled: no lock is held, interrupts are on.
+   */
+  runSoftirqs(): void;
+  /** Preemption is possible again after `setNeedResched`; interrupts may be off. */
+  reschedule(): void;
+  /** Before the CPU sleeps and after.  Neither may wait for anything: a kick would be lost. */
+  idleEnter(): void;
+  idleExit(): void;
+}
 
 export interface CpuParts {
   readonly id: number;
@@ -54,7 +72,9 @@ export class Cpu {
   private readonly doubles: Float64Array;
   private readonly base: number;
   private readonly pendingWord: number;
+  private readonly softWord: number;
   private readonly handlers: (InterruptHandler | null)[] = new Array(VECTORS).fill(null);
+  private hooks: CpuHooks | null = null;
 
   constructor(parts: CpuParts) {
     this.id = parts.id;
@@ -67,6 +87,7 @@ export class Cpu {
     this.doubles = new Float64Array(parts.states);
     this.base = parts.id * CPU_STATE_WORDS;
     this.pendingWord = cpuControl(parts.id) + CpuControl.pending;
+    this.softWord = cpuControl(parts.id) + CpuControl.softPending;
     this.random = new Random(this.words, this.base + state.random);
   }
 
@@ -81,6 +102,12 @@ export class Cpu {
   onInterrupt(vector: number, handler: InterruptHandler): void {
     if (this.handlers[vector]) bug(`cpu ${this.id}: vector ${vector} already has a handler`);
     this.handlers[vector] = handler;
+  }
+
+  /** Installs what the kernel does between two pieces of work. */
+  installHooks(hooks: CpuHooks): void {
+    if (this.hooks !== null) bug(`cpu ${this.id}: hooks are installed twice`);
+    this.hooks = hooks;
   }
 
   // ---- interrupt flag ----
@@ -114,7 +141,7 @@ export class Cpu {
   // ---- preemption and context ----
 
   get preemptCount(): number {
-    return this.words[this.base + state.preemptCount];
+    return this.words[this.base + state.preemptCount] & NESTING;
   }
 
   preemptDisable(): void {
@@ -122,8 +149,13 @@ export class Cpu {
   }
 
   preemptEnable(): void {
-    const count = --this.words[this.base + state.preemptCount];
-    if (count < 0) bug(`cpu ${this.id}: preempt_enable without preempt_disable (count ${count})`);
+    if (--this.words[this.base + state.preemptCount] < 0) this.preemptEnableSlow();
+  }
+
+  /** Calls the kernel as soon as preemption is possible again; it is disabled here.  Linux: set_tsk_need_resched. */
+  setNeedResched(): void {
+    if (this.preemptCount === 0) bug(`cpu ${this.id}: set_need_resched while preemption is possible`);
+    this.words[this.base + state.preemptCount] |= NEED_RESCHED;
   }
 
   get inInterrupt(): boolean {
@@ -134,7 +166,7 @@ export class Cpu {
   get inAtomic(): boolean {
     const { words, base } = this;
     return (
-      words[base + state.preemptCount] !== 0 ||
+      (words[base + state.preemptCount] & NESTING) !== 0 ||
       words[base + state.hardirqCount] !== 0 ||
       words[base + state.irqsEnabled] === 0
     );
@@ -178,6 +210,26 @@ export class Cpu {
     this.turn.raise(target, vector);
   }
 
+  /** Makes `vector` pending on this CPU itself.  Linux: irq_work_queue. */
+  raiseHere(vector: number): void {
+    Atomics.or(this.control, this.pendingWord, 1 << vector);
+  }
+
+  /** Makes soft interrupt `bit` pending on `target`, which looks at it when it next ends an operation. */
+  raiseSoftirq(target: number, bit: number): void {
+    Atomics.or(this.control, cpuControl(target) + CpuControl.softPending, bit);
+  }
+
+  /** Whether soft interrupts are pending here. */
+  get softirqPending(): boolean {
+    return this.control[this.softWord] !== 0;
+  }
+
+  /** Takes the pending soft interrupts: their bits. */
+  takeSoftirqs(): number {
+    return Atomics.exchange(this.control, this.softWord, 0);
+  }
+
   /** Interrupts of `vector` taken here since boot. */
   interruptsTaken(vector: number): number {
     return this.doubles[(this.base + state.interrupts + 2 * vector) >> 1];
@@ -211,17 +263,33 @@ export class Cpu {
   endOperation(): void {
     this.poll();
     if ((++this.words[this.base + state.operations] & (CLOCK_EVERY - 1)) === 0) this.tickIfDue();
-    if (this.words[this.base + state.preemptCount] === 0) this.turn.yieldSlice();
-    else if (checks) this.reportHeldAtEnd();
+    if (this.words[this.base + state.preemptCount] !== 0) {
+      if (checks) this.reportHeldAtEnd();
+      return;
+    }
+    if (this.control[this.softWord] !== 0) this.hooks?.runSoftirqs();
+    this.turn.yieldSlice();
   }
 
   /** Waits for an interrupt and takes it.  Linux: default_idle; the tick is stopped meanwhile. */
   halt(timeoutNs = Infinity): void {
     if (!this.irqsEnabled) bug(`cpu ${this.id}: halt with interrupts off`);
     this.words[this.base + state.idle] = 1;
+    this.hooks?.idleEnter();
     if (!this.interruptPending) this.turn.park(timeoutNs);
+    this.hooks?.idleExit();
     this.words[this.base + state.idle] = 0;
     this.poll();
+    if (this.control[this.softWord] !== 0 && !this.inAtomic) this.hooks?.runSoftirqs();
+  }
+
+  private preemptEnableSlow(): void {
+    const at = this.base + state.preemptCount;
+    const nesting = this.words[at] & NESTING;
+    if (nesting === NESTING) bug(`cpu ${this.id}: preempt_enable without preempt_disable (count -1)`);
+    if (nesting !== 0) return;
+    this.words[at] = 0;
+    this.hooks?.reschedule();
   }
 
   private tickIfDue(): void {
@@ -230,7 +298,7 @@ export class Cpu {
     if (now < this.doubles[at]) return;
     this.doubles[at] = now + TICK_NS;
     if (this.handlers[0] !== null) {
-      Atomics.or(this.control, this.pendingWord, 1);
+      this.raiseHere(0);
       this.poll();
     }
   }
@@ -240,6 +308,16 @@ export class Cpu {
   }
 
   private takeInterrupts(): void {
+    const { words, base } = this;
+    do {
+      this.handlePending();
+      if (this.control[this.softWord] !== 0 && words[base + state.preemptCount] === 0)
+        this.hooks?.runSoftirqs();
+    } while (this.interruptPending);
+    this.turn.interruptsHandled();
+  }
+
+  private handlePending(): void {
     const { words, base } = this;
     for (;;) {
       let pending = Atomics.exchange(this.control, this.pendingWord, 0);
@@ -255,7 +333,6 @@ export class Cpu {
       words[base + state.hardirqCount]--;
       words[base + state.irqsEnabled] = 1;
     }
-    this.turn.interruptsHandled();
   }
 
   private runHandler(vector: number): void {

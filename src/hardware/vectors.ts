@@ -19,6 +19,14 @@ export const Vector = {
 
 export const VECTORS = 6;
 
+/** Bits of a CPU's soft pending word: what it does when an operation ends, or after an interrupt. */
+export const Softirq = {
+  /** A grace period waits for this CPU. */
+  QUIESCENT_STATE: 1,
+  /** RCU callbacks are ready, or new. */
+  RCU_CALLBACKS: 2,
+} as const;
+
 /** Label and description of each vector, in `/proc/interrupts` form. */
 export const VECTOR_NAMES: readonly (readonly [label: string, description: string])[] = [
   ["LOC", "Local timer interrupts"],

@@ -47,6 +47,7 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
     options: { banner: banner(config), ...config.boot },
   });
   const kernel = buildKernel(parts, image, record, { spin, pages });
+  kernel.rcu.format();
   return { kernel, log: log.lines };
 }
 

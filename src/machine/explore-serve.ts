@@ -47,8 +47,8 @@ function strategyOf({ explore, control }: CpuThread, task: CampaignTask): Strate
 
 /** Every execution starts from here: all CPUs are up. */
 export function prepareCampaign(thread: CpuThread, task: CampaignTask): null {
-  const { online, cpus } = thread.kernel;
-  for (let cpu = 0; cpu < cpus; cpu++) online.bringUp(cpu);
+  const { kernel } = thread;
+  for (let cpu = 0; cpu < kernel.cpus; cpu++) kernel.bringUp(cpu);
   campaignOf(thread, task).prepare();
   return null;
 }

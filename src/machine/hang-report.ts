@@ -2,7 +2,7 @@
  * Who runs, who waits for what, and the last events of each CPU: taken before anything unwinds.
  */
 
-import { CPU_STATE_WORDS, CpuState } from "../hardware/cpu-state.ts";
+import { CPU_STATE_WORDS, CpuState, PREEMPT_NESTING } from "../hardware/cpu-state.ts";
 import { CpuControl, cpuControl, RunState } from "../memory/control.ts";
 import { TRACE_EVENT_NAMES } from "../memory/trace.ts";
 import { ringOf } from "./buffers.ts";
@@ -22,7 +22,7 @@ export function hangReport(machine: MachineParts, control: Int32Array): string {
     const state = control[at + CpuControl.state];
     lines.push(
       `cpu ${cpu}: ${STATE_NAMES[state & 3]}${state & RunState.KICKED ? " (kicked)" : ""}, ` +
-        `irqs ${states[own + CpuState.irqsEnabled] ? "on" : "off"}, preempt_count ${states[own + CpuState.preemptCount]}, ` +
+        `irqs ${states[own + CpuState.irqsEnabled] ? "on" : "off"}, preempt_count ${states[own + CpuState.preemptCount] & PREEMPT_NESTING}, ` +
         `in interrupt ${states[own + CpuState.hardirqCount]}, pending 0x${control[at + CpuControl.pending].toString(16)}`,
     );
     const address = control[at + CpuControl.waitAddress];

@@ -25,12 +25,13 @@ export function inspectKernel(kernel: Kernel, what: Inspection): CheckReport | L
 
 /** Runs the invariants of every subsystem; throws at the first that does not hold. */
 function checkKernel(kernel: Kernel): CheckReport {
-  const { memory, image, pages, topology, calls } = kernel;
+  const { memory, image, pages, topology, calls, rcu } = kernel;
   const freePages = checkPages(pages.frames, pages.vmstat);
   checkBoot(memory, image.mm);
   checkSpinLocks(memory, image.spin, topology.possibleCpus);
   calls.check();
-  return { freePages, passed: ["buddy", "page lists", "counters", "zones", "locks", "call queues"] };
+  rcu.check();
+  return { freePages, passed: ["buddy", "page lists", "counters", "zones", "locks", "call queues", "rcu"] };
 }
 
 function lockResults(kernel: Kernel): LockResult[] {

@@ -6,6 +6,7 @@
 
 import type { Cpu } from "../hardware/cpu.ts";
 import type { Topology } from "../hardware/topology.ts";
+import { Vector } from "../hardware/vectors.ts";
 import { Control } from "../memory/control.ts";
 import type { Memory } from "../memory/memory.ts";
 import { Regions } from "../memory/regions.ts";
@@ -17,11 +18,8 @@ import { passGate } from "../schedule/gate.ts";
 import { CpuMasks } from "../sync/cpumask.ts";
 import { Functions } from "../sync/functions.ts";
 import { CrossCalls } from "../sync/ipi.ts";
-import { Mutexes } from "../sync/mutex.ts";
 import { OnlineCpus } from "../sync/online.ts";
-import { RwLocks } from "../sync/rwlock.ts";
-import { RwSemaphores } from "../sync/rwsem.ts";
-import { SeqLocks } from "../sync/seqlock.ts";
+import { Rcu } from "../sync/rcu.ts";
 import type { SpinLocks } from "../sync/spinlock.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { KernelImage } from "./image.ts";
@@ -48,14 +46,11 @@ export class Kernel {
   /** Where boot has put things. */
   readonly record: BootRecord;
   readonly spin: SpinLocks;
-  readonly rwlocks: RwLocks;
-  readonly mutexes: Mutexes;
-  readonly rwsems: RwSemaphores;
-  readonly seqlocks: SeqLocks;
   readonly functions: Functions;
   readonly masks: CpuMasks;
   readonly online: OnlineCpus;
   readonly calls: CrossCalls;
+  readonly rcu: Rcu;
   readonly pages: PageAllocator;
   /** CPUs that run programs. */
   readonly cpus: number;
@@ -79,14 +74,12 @@ export class Kernel {
     this.regions.add("boot_info", BOOT_INFO, BootInfo);
     this.regions.add("mem_map", parts.record.memMap, Page, parts.record.maxPfn);
     this.spin = parts.spin;
-    this.rwlocks = new RwLocks(cpu, this.spin);
-    this.mutexes = new Mutexes(cpu, this.spin, image.sleeping);
-    this.rwsems = new RwSemaphores(cpu, this.spin, image.sleeping);
-    this.seqlocks = new SeqLocks(cpu, this.spin);
     this.functions = new Functions(cpu, image.functions);
     this.masks = new CpuMasks(memory, this.topology.possibleCpus);
     this.online = new OnlineCpus(this.masks, image.online);
     this.calls = new CrossCalls({ ...this, slots: image.calls });
+    this.rcu = new Rcu({ ...this, locks: this.spin, slots: image.rcu });
+    cpu.onInterrupt(Vector.TIMER, () => this.rcu.tick());
     this.pages = parts.pages;
     this.pages.install({ report: (text) => this.printk(text) });
   }
@@ -101,6 +94,23 @@ export class Kernel {
     const { lines } = this;
     this.lines = [];
     return lines;
+  }
+
+  // ---- CPUs that come and go ----
+
+  /** `cpu` takes part from here on: it answers interrupts, and grace periods wait for its readers. */
+  bringUp(cpu: number): void {
+    this.online.bringUp(cpu);
+    this.rcu.join(cpu);
+  }
+
+  /** This CPU takes part no more.  The last one runs the RCU callbacks that are left. */
+  takeDown(): void {
+    this.rcu.leave();
+    this.online.takeDown(this.cpu.id);
+    const flags = this.cpu.irqSave();
+    this.calls.flush();
+    this.cpu.irqRestore(flags);
   }
 
   // ---- what a program times and how long it goes on ----

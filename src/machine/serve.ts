@@ -73,9 +73,9 @@ function alone<T>(thread: CpuThread, body: (thread: CpuThread) => T): T {
   const { turn, kernel } = thread;
   turn.enter(1);
   try {
-    kernel.online.bringUp(kernel.cpu.id);
+    kernel.bringUp(kernel.cpu.id);
     const value = body(thread);
-    kernel.online.takeDown(kernel.cpu.id);
+    kernel.takeDown();
     return value;
   } finally {
     turn.leave();
@@ -98,7 +98,7 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
   };
   turn.enter(kernel.cpus);
   try {
-    kernel.online.bringUp(task.cpu);
+    kernel.bringUp(task.cpu);
     kernel.spin.stats.reset();
     kernel.beginRun(task.operations);
     join(thread, module, task);
@@ -109,7 +109,7 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
     }
     const value = module.run(kernel, task.options, task.shared, thread.local) ?? null;
     idleUntilAllEnd(thread);
-    kernel.online.takeDown(task.cpu);
+    kernel.takeDown();
     return {
       cpu: task.cpu,
       phases: kernel.takePhases(),

@@ -47,6 +47,8 @@ export const CpuControl = struct("cpu_control", {
   lineOne: align(16),
   /** Pending interrupts, one bit a vector. */
   pending: word("atomic", "flags"),
+  /** Work for the end of an operation, one bit a kind: see Softirq.  Nobody is woken for it. */
+  softPending: word("atomic", "flags"),
   lineTwo: align(16),
   /** What the CPU sleeps on, for wake() and the hang report; 0 when it does not. */
   waitAddress: word("owner-cpu", "pointer:word"),

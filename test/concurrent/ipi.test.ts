@@ -14,9 +14,9 @@ describe("calls on other CPUs", () => {
     { cpus: 8, tokens: "cores" as const, operations: 2_000, seed: 2 },
     { cpus: 8, tokens: 1, operations: 1_000, seed: 3 },
     { cpus: 4, tokens: "free" as const, operations: 500, seed: 4 },
-    { cpus: 32, tokens: "cores" as const, operations: 100, seed: 5 },
+    { cpus: 32, tokens: "cores" as const, operations: 40, seed: 5 },
   ])("$cpus CPUs, tokens $tokens, seed $seed", async ({ operations, seed, ...config }) => {
-    const machine = await Machine.boot({ ...config, memory: "8MiB", seed });
+    const machine = await Machine.boot({ ...config, memory: "16MiB", seed });
     const result = await machine.run(storm, { operations });
     await machine.halt();
     expect(result.fault).toBeNull();

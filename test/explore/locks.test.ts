@@ -1,9 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import type { CampaignResult } from "../../src/machine/explore-run.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
 import type { ProgramOptions } from "../../src/machine/program.ts";
+import type { CampaignResult } from "../../src/machine/run.ts";
 
 const seed = Number(process.env.SMPSIM_SEED ?? 20240);
 const EXECUTIONS = 2000;
@@ -26,9 +26,8 @@ async function explore(
     mutants,
   });
   const path = fileURLToPath(new URL(`../support/programs/${program}.ts`, import.meta.url));
-  const plan = { executions, seed, stepLimit: 100_000, hashes: false, audit: false };
-  const task = { strategy, depth: 3, plan, tape: new Int32Array(0), logFrom: Infinity };
-  const result = await machine.explore(path, task, { options });
+  const plan = { executions, seed, stepLimit: 100_000, hashes: false };
+  const result = await machine.explore(path, { strategy, depth: 3, plan }, { options });
   await machine.halt();
   expect(result.fault, `SMPSIM_SEED=${seed}`).toBeNull();
   return result;

@@ -164,12 +164,11 @@ export class Memblock {
     return { memory: this.memory, reserved: this.reserved, node, flags, movableNode };
   }
 
-  /** Flags to search with, the preferred ones first: mirrored memory, if there is any, then all. */
-  preferredFlags(): readonly number[] {
+  hasMirror(): boolean {
     for (let i = 0; i < this.memory.count; i++) {
-      if ((this.memory.flags(i) & flag.MIRROR) !== 0) return [flag.MIRROR, flag.NONE];
+      if ((this.memory.flags(i) & flag.MIRROR) !== 0) return true;
     }
-    return [flag.NONE];
+    return false;
   }
 
   // ---- trimming ----
@@ -276,14 +275,9 @@ export class Memblock {
     const capacity = list.capacity * 2;
     const size = alignUp(capacity * REGION_WORDS * WORD_BYTES, PAGE_BYTES);
     const limit = this.currentLimit;
-    const find = (start: number, end: number) => {
-      const search = { size, align: PAGE_BYTES, start, end };
-      for (const flags of this.preferredFlags()) {
-        const found = findFree(this.filter(NO_NODE, flags), search, this.bottomUp);
-        if (found !== 0) return found;
-      }
-      return 0;
-    };
+    const filter = this.filter(NO_NODE, this.hasMirror() ? flag.MIRROR : flag.NONE);
+    const find = (start: number, end: number) =>
+      findFree(filter, { size, align: PAGE_BYTES, start, end }, this.bottomUp);
     let place = find(newAreaStart + newAreaBytes, limit);
     if (place === 0 && newAreaBytes > 0) place = find(0, Math.min(newAreaStart, limit));
     if (place === 0) return false;

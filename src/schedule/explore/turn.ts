@@ -179,6 +179,7 @@ export class ExploreTurn implements Turn {
       words[base + per.kicked] = 0;
       words[base + per.timedOut] = 0;
       words[cpuControl(cpu) + CpuControl.pending] = 0;
+      words[cpuControl(cpu) + CpuControl.softPending] = 0;
       words[cpuControl(cpu) + CpuControl.waitAddress] = 0;
     }
     words[shared.enabled] = cpus === 31 ? 0x7fffffff : (1 << cpus) - 1;
