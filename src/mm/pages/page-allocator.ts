@@ -33,6 +33,7 @@ import { TailPage } from "./page-overlays.ts";
 import { type AllocRequest, NO_RECLAIM, type ReclaimHooks } from "./reclaim-hooks.ts";
 import { SlowPath } from "./slow-path.ts";
 import { Vmstat } from "./vmstat.ts";
+import { VmstatUpdate } from "./vmstat-update.ts";
 import { watermarkPages, zoneWatermarkFast } from "./watermark.ts";
 import { Zone, type ZoneRef } from "./zone.ts";
 import { ZoneIndex } from "./zone-index.ts";
@@ -67,6 +68,7 @@ export class PageAllocator {
   private readonly walk: ZonelistWalk;
   private readonly slow: SlowPath;
   private readonly freer: PageFree;
+  private readonly vmstatUpdate: VmstatUpdate;
   private readonly localNode: number;
   private readonly maxPfn: Pfn;
   private readonly groupsByMobility: boolean;
@@ -94,6 +96,7 @@ export class PageAllocator {
       localNode,
       hooks: NO_RECLAIM,
     });
+    this.vmstatUpdate = new VmstatUpdate(cpu, this.vmstat, this.lists, localNode);
     this.slow = new SlowPath(cpu, this.walk, this.drain, highAtomic, locks);
     this.groupsByMobility = cpu.memory.read(parts.globals + PageGlobals.groupByMobilityDisabled) === 0;
   }
@@ -205,6 +208,16 @@ export class PageAllocator {
   /** Frees by pointer; null is allowed.  Linux: free_pages. */
   freePagesAt(pointer: Pointer, order: number): void {
     if (pointer !== 0) this.freePages(pfnOf(pointer), order);
+  }
+
+  /** Folds this CPU's counters and trims its lists; true if there was anything to do.  Linux: vmstat_update. */
+  updateVmstat(): boolean {
+    return this.vmstatUpdate.update();
+  }
+
+  /** For the timer interrupt: `updateVmstat` once a second. */
+  tick(): void {
+    this.vmstatUpdate.tick();
   }
 
   /** Boot: gives a block to the allocator.  Linux: __free_pages_core. */

@@ -150,6 +150,16 @@ export class PageLists {
     }
   }
 
+  /** Gives a batch of this CPU's pages back.  Linux: drain_zone_pages.  @cpu local   @takes pcp.lock */
+  drainBatch(zone: ZoneRef): void {
+    const { memory, locks } = this;
+    const pcp = memory.read(zone + zoneField.pageset) + this.cpuOffset;
+    locks.lock(pcp);
+    const count = memory.read(pcp + pcpField.count);
+    if (count > 0) this.freeBulk(zone, pcp, Math.min(count, memory.read(pcp + pcpField.batch)), 0);
+    locks.unlock(pcp);
+  }
+
   /**
    * Lowers this CPU's `high` towards its minimum, an eighth at a time, and gives back what is then too much: idle CPUs
    * do not keep pages for good.  Returns whether there may be more to do.  Linux: decay_pcp_high.
