@@ -1,11 +1,12 @@
 /**
- * What must hold when memory has booted.
+ * What must hold from boot on.
  *
  * Invariants
  *   I1  each present frame's structure names the one zone whose span holds it
  *   I2  a zone's present pages == its managed pages + its reserved frames
  *   I3  the sum of managed pages == totalRamPages
  *   I4  memblock's own (memblock.ts)
+ *   I5  the zones' own (zone-check.ts)
  */
 
 import { bug } from "../../memory/bug.ts";
@@ -17,9 +18,10 @@ import { Zone } from "../pages/zone.ts";
 import { ZONE_NAMES } from "../pages/zone-index.ts";
 import { Memblock } from "./memblock.ts";
 import type { MmImage } from "./mm-image.ts";
+import { checkZones } from "./zone-check.ts";
 import type { ZoneSpan } from "./zone-plan.ts";
 
-/** Tests I1 to I4 on the machine as booted.  Walks every present frame. */
+/** Tests I1 to I5, at rest: they hold whatever has run since.  Walks every present frame. */
 export function checkBoot(memory: Memory, mm: MmImage): void {
   let managedTotal = 0;
   for (const node of mm.plan.zones.nodes) {
@@ -37,6 +39,7 @@ export function checkBoot(memory: Memory, mm: MmImage): void {
   const total = memory.read(mm.globals.address + PageGlobals.totalRamPages);
   if (total !== managedTotal) bug(`totalram_pages is ${total}, the zones manage ${managedTotal}`);
   new Memblock(memory, mm.memblock.address).check();
+  checkZones(memory, mm);
 }
 
 /** Counts a zone's reserved frames, testing that each frame names the zone. */
