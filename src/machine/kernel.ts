@@ -144,7 +144,8 @@ export class Kernel {
    */
   phase(name: string, body: () => number): void {
     this.gate();
-    const number = this.phases.size;
+    const known = [...this.phases.keys()].indexOf(name);
+    const number = known < 0 ? this.phases.size : known;
     this.cpu.trace.record(TraceEvent.PHASE_BEGIN, number, 0);
     const start = this.cpu.nowNs();
     const operations = body();

@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os";
 import { UsageError } from "../memory/bug.ts";
 import { CpuControl, cpuControl } from "../memory/control.ts";
 import { Snapshot } from "../memory/snapshot.ts";
-import type { TraceRecord } from "../memory/trace.ts";
+import type { RingContents } from "../memory/trace.ts";
 import { hostMoment } from "../schedule/host-clock.ts";
 import { ParallelTurn } from "../schedule/parallel.ts";
 import { createBuffers, ringOf } from "./buffers.ts";
@@ -138,9 +138,9 @@ export class Machine {
     return snapshot.restore(this.parts.buffers.ram, this.parts.buffers.states);
   }
 
-  /** The recorded events of each CPU, oldest first: all that its ring still has. */
-  traces(): TraceRecord[][] {
-    return Array.from({ length: this.config.cpus }, (_, cpu) => ringOf(this.parts, cpu).last(Infinity));
+  /** The recorded events of each CPU. */
+  traces(): RingContents[] {
+    return Array.from({ length: this.config.cpus }, (_, cpu) => ringOf(this.parts, cpu).contents());
   }
 
   /** Gives the CPUs' threads back.  The machine cannot be used afterwards. */

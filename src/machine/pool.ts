@@ -87,8 +87,10 @@ export class CpuPool {
 
   /** Gives the pool back: kept for the next machine, or destroyed. */
   async release(): Promise<void> {
-    if (!this.poisoned && idle.length < KEPT_POOLS) idle.push(this);
-    else await this.destroy();
+    if (this.poisoned) return this.destroy();
+    idle.push(this);
+    // The oldest goes: a sweep comes back to the shapes of its present row, and not to those of rows before.
+    if (idle.length > KEPT_POOLS) await idle.shift()?.destroy();
   }
 
   /** Ends all threads, whatever they do. */

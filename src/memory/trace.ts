@@ -17,7 +17,7 @@ export const TraceEvent = {
   IRQ_EXIT: 7,
   PARK: 8,
   RUN: 9,
-  PHASE_BEGIN: 10, // a: phase number
+  PHASE_BEGIN: 10, // a: place of the phase among those of the run
   PHASE_END: 11,
   OPERATION_BEGIN: 12, // a: operation code of the workload, b: argument
   OPERATION_END: 13,
@@ -101,6 +101,12 @@ export interface TraceRecord {
   readonly b: number;
 }
 
+/** What a ring still holds, oldest first; `dropped`: it has lost older events. */
+export interface RingContents {
+  readonly records: readonly TraceRecord[];
+  readonly dropped: boolean;
+}
+
 /** Words of the trace buffer for `cpus` rings of `events` (a power of two) events each. */
 export const traceWords = (cpus: number, events: number): number =>
   cpus * (HEADER_WORDS + events * EVENT_WORDS);
@@ -136,6 +142,12 @@ export class TraceRing {
   /** Events recorded since `clear`, those that the ring has dropped included. */
   get recorded(): number {
     return this.words[this.base];
+  }
+
+  /** All that the ring still holds. */
+  contents(): RingContents {
+    const records = this.last(this.mask + 1);
+    return { records, dropped: this.recorded > records.length };
   }
 
   /** The last `count` events, oldest first. */
