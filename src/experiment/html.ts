@@ -12,7 +12,14 @@ import {
 } from "./html-charts.ts";
 import { STYLE } from "./html-style.ts";
 import type { Experiment, Report } from "./report-model.ts";
-import { lockTable, metricTable, phaseNames, scalingTables, type Table } from "./report-tables.ts";
+import {
+  lockTable,
+  metricTable,
+  phaseNames,
+  scalingTables,
+  type Table,
+  tableNotes,
+} from "./report-tables.ts";
 
 /** The page; `comparison` adds the verdicts against a baseline. */
 export function htmlReport(report: Report, comparison: BaselineComparison | null = null): string {
@@ -62,6 +69,7 @@ function experimentSection(experiment: Experiment): string {
     ...[...scalingTables(experiment), metricTable(experiment), lockTable(experiment)].map((table) =>
       table === null ? "" : tableSection(table),
     ),
+    ...tableNotes(experiment).map((note) => `<p class="notes">${escapeHtml(note)}</p>`),
     configuration(experiment),
     "</section>",
   ].join("\n");
@@ -135,7 +143,6 @@ function tableSection(table: Table): string {
   return [
     `<h3>${escapeHtml(table.title)}</h3>`,
     `<div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>${body.join("\n")}</tbody></table></div>`,
-    ...table.notes.map((note) => `<p class="notes">${escapeHtml(note)}</p>`),
   ].join("\n");
 }
 

@@ -1,15 +1,13 @@
 /** An experiment as tables of text: the command line and the HTML page draw the same ones. */
 
 import { count, duration, percent, plural, ratio } from "./format.ts";
-import type { Experiment, PhaseRow, Row, VariantResult } from "./report-model.ts";
+import type { Experiment, MetricRow, PhaseRow, Row, VariantResult } from "./report-model.ts";
 import { relativeMad } from "./statistics.ts";
 
 export interface Table {
   readonly title: string;
   readonly columns: readonly string[];
   readonly rows: readonly TableRow[];
-  /** Sentences below the table that explain its marks. */
-  readonly notes: readonly string[];
 }
 
 export interface TableRow {
@@ -28,7 +26,7 @@ export function scalingTables(experiment: Experiment): Table[] {
   return phaseNames(experiment).map((phase) => {
     const isCompared = experiment.variants.length > 1;
     const table = isCompared ? comparedTable(experiment, phase) : plainTable(experiment.variants[0], phase);
-    return { title: phaseTitle(experiment, phase), ...table, notes: notesOf(experiment) };
+    return { title: phaseTitle(experiment, phase), ...table };
   });
 }
 
@@ -68,7 +66,6 @@ export function lockTable(experiment: Experiment): Table | null {
     title: "Most contended locks",
     columns: experiment.variants.length > 1 ? ["variant", ...columns] : columns,
     rows,
-    notes: notesOf(experiment),
   };
 }
 
@@ -77,7 +74,7 @@ export function metricTable(experiment: Experiment): Table | null {
   const isCompared = experiment.variants.length > 1;
   const rows = experiment.variants.flatMap((variant) =>
     variant.rows.flatMap((row) =>
-      row.metrics.map((metric) => ({
+      row.metrics.filter(isWorthARow).map((metric) => ({
         dimmed: row.oversubscribed,
         cells: [
           ...(isCompared ? [variant.label] : []),
@@ -94,9 +91,11 @@ export function metricTable(experiment: Experiment): Table | null {
     title: "Figures of the workload",
     columns: isCompared ? ["variant", ...columns] : columns,
     rows,
-    notes: notesOf(experiment),
   };
 }
+
+/** Counts of what never happened (failures) are in the JSON; a table of zeros says nothing. */
+const isWorthARow = ({ spread }: MetricRow): boolean => spread.min !== 0 || spread.max !== 0;
 
 export const phaseNames = (experiment: Experiment): string[] => [
   ...new Set(experiment.variants.flatMap((v) => v.rows.flatMap((row) => row.phases.map((p) => p.name)))),
@@ -143,8 +142,8 @@ function comparedTable(experiment: Experiment, phase: string): Pick<Table, "colu
   const [first, ...others] = variants;
   const columns = [
     "CPUs",
-    ...variants.flatMap(({ label }) => [`${label} ops/s`, "ns/op", "±", "speed-up"]),
-    ...others.map(({ label }) => `${label} / ${first.label}`),
+    ...variants.flatMap((variant) => [`${shortLabel(variant)} ops/s`, "ns/op", "±", "speed-up"]),
+    ...others.map((variant) => `${shortLabel(variant)} / ${shortLabel(first)}`),
   ];
   const cpus = [...new Set(variants.flatMap((v) => v.rows.map((row) => row.cpus)))].toSorted((a, b) => a - b);
   const rows = cpus.map((n) => {
@@ -162,6 +161,9 @@ function comparedTable(experiment: Experiment, phase: string): Pick<Table, "colu
   });
   return { columns, rows };
 }
+
+/** The value alone: the title says whose it is. */
+const shortLabel = ({ label, settings }: VariantResult): string => Object.values(settings)[0] ?? label;
 
 function comparedCells(found: { row: Row; figures: PhaseRow } | undefined): string[] {
   if (found === undefined) return ["-", "-", "-", "-"];
@@ -199,7 +201,8 @@ function inUnit(value: number, unit: string): string {
   return unit === "" ? count(value) : `${count(value)} ${unit}`;
 }
 
-function notesOf(experiment: Experiment): string[] {
+/** Sentences that explain the marks in an experiment's tables. */
+export function tableNotes(experiment: Experiment): string[] {
   const rows = experiment.variants.flatMap((v) => v.rows);
   const notes: string[] = [];
   const crowded = rows.find((row) => row.oversubscribed);

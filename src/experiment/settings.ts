@@ -4,6 +4,9 @@
  * A user need not know which; when both have a key, the workload's wins, because it is the more special one.
  */
 
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { MAX_NODES } from "../hardware/topology.ts";
 import { type MachineConfig, resolveConfig } from "../machine/config.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { describeProgram, resolveProgram } from "../machine/resolve-program.ts";
@@ -30,7 +33,10 @@ interface MachineSetting {
 /** Keys of MachineConfig that `--set` and `--compare` take; CPUs and the seed have flags of their own. */
 export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
   memory: { type: "text", valid: "512KiB to 8GiB", help: "size of RAM" },
-  nodes: { type: "number", valid: "1 to the number of CPUs", help: "NUMA nodes" },
+  nodes: { type: "number", valid: `1 to ${MAX_NODES}`, help: "NUMA nodes" },
+  sockets: { type: "number", valid: `1 to ${MAX_NODES}`, help: "sockets, over which nodes are split" },
+  minFreeKbytes: { type: "number", valid: "0 to 8388608; 0: by the formula", help: "vm.min_free_kbytes" },
+  hugePages: { type: "boolean", valid: "true, false", help: "transparent huge pages raise min_free_kbytes" },
   tokens: { type: "text", valid: "1 to the number of CPUs, cores, free", help: "CPUs that may run at once" },
   lock: {
     type: "text",
@@ -98,6 +104,9 @@ function machineValue(key: string, value: string): unknown {
   const wrong = (): never => {
     throw new UsageError(`${key}: "${value}" is not valid; valid are ${valid}`);
   };
+  if (key === "lock" && /\.(ts|js|mjs)$/.test(value) && !existsSync(value)) {
+    throw new UsageError(`lock: there is no file ${resolve(value)}`);
+  }
   if (key === "tokens") return /^\d+$/.test(value) ? Number(value) : value;
   switch (type) {
     case "number":

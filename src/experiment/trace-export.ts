@@ -6,15 +6,11 @@
  * Format: "Trace Event Format", Duffy and others, Google.
  */
 
-import { TRACE_EVENT_NAMES, TraceEvent, type TraceRecord } from "../memory/trace.ts";
+import { type RingContents, TRACE_EVENT_NAMES, TraceEvent, type TraceRecord } from "../memory/trace.ts";
 import { type Slice, slicesOf } from "./trace-slices.ts";
 
-export interface CpuTrace {
+export interface CpuTrace extends RingContents {
   readonly cpu: number;
-  /** Oldest first. */
-  readonly records: readonly TraceRecord[];
-  /** The ring has lost older events. */
-  readonly dropped: boolean;
 }
 
 /** How the numbers in records are called. */

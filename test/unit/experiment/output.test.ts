@@ -6,7 +6,7 @@ import { bytes, count, duration, percent, ratio } from "../../../src/experiment/
 import { escapeHtml, htmlReport } from "../../../src/experiment/html.ts";
 import { jsonOf } from "../../../src/experiment/report-file.ts";
 import type { Report } from "../../../src/experiment/report-model.ts";
-import { lockTable, metricTable, scalingTables } from "../../../src/experiment/report-tables.ts";
+import { lockTable, metricTable, scalingTables, tableNotes } from "../../../src/experiment/report-tables.ts";
 import { evenShares, lockResult, reportOf, runResult } from "../../support/run-results.ts";
 
 const NASTY = `<script>alert("x")</script> & 'quoted', "so"`;
@@ -105,7 +105,8 @@ describe("html", () => {
 
 describe("tables", () => {
   test("one variant: speed-up, ideal, fairness and the lock most waited for", () => {
-    const [table] = scalingTables(reportOf([row(1), row(4)]).experiments[0]);
+    const [experiment] = reportOf([row(1), row(4)]).experiments;
+    const [table] = scalingTables(experiment);
     expect(table.columns).toContain("speed-up");
     expect(table.rows[0].cells).toEqual([
       "1",
@@ -121,7 +122,7 @@ describe("tables", () => {
     expect(table.rows[1]).toMatchObject({ dimmed: true });
     expect(table.rows[1].cells[0]).toBe("4*");
     expect(table.rows[1].cells[5]).toBe("(4.00)");
-    expect(table.notes[0]).toMatch(/only 2 CPUs can run at once here \(2 host cores\)/);
+    expect(tableNotes(experiment)[0]).toMatch(/only 2 CPUs can run at once here \(2 host cores\)/);
   });
 
   test("two variants stand side by side with their ratio", () => {

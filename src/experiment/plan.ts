@@ -1,0 +1,88 @@
+/**
+ * From what a user asks for to a sweep's plan: variants spelled out, and every machine of it checked before the first
+ * run, so that a wrong value costs no waiting.
+ */
+
+import { type MachineConfig, resolveConfig } from "../machine/config.ts";
+import type { ProgramOptions } from "../machine/program.ts";
+import { UsageError } from "../memory/bug.ts";
+import { resolveOptions, type WorkloadDescription } from "../workloads/description.ts";
+import type { Experiment } from "./report-model.ts";
+import { parseSetting, splitSettings } from "./settings.ts";
+import type { SweepOutcome, SweepPlan, Variant } from "./sweep.ts";
+
+export interface SweepWish {
+  readonly workload: string;
+  readonly description: WorkloadDescription | null;
+  readonly cpus: readonly number[];
+  readonly repeats: number;
+  readonly machine: MachineConfig;
+  readonly options: ProgramOptions;
+  /** "key=a,b": a variant for each value. */
+  readonly compare?: string;
+  readonly seconds?: number;
+  readonly operations?: number;
+  readonly check?: boolean;
+}
+
+/** The plan for `wish`.  Throws UsageError when any machine or option of it is not valid. */
+export function planSweep(wish: SweepWish): SweepPlan {
+  const { description, workload, repeats, machine, options } = wish;
+  const cpus = [...new Set(wish.cpus)].toSorted((a, b) => a - b);
+  const fewest = description?.minCpus ?? 1;
+  if (cpus.length === 0 || cpus[0] < fewest) {
+    throw new UsageError(`${workload} needs at least ${fewest} CPUs; --cpus has ${cpus[0] ?? "none"}`);
+  }
+  const variants = variantsOf(wish);
+  for (const variant of variants) {
+    for (const count of cpus) resolveConfig({ ...machine, ...variant.machine, cpus: count });
+    if (description !== null) resolveOptions(description, { ...options, ...variant.options });
+  }
+  const { seconds, operations } = wish;
+  return {
+    workload,
+    cpus,
+    repeats,
+    variants,
+    machine,
+    options,
+    seed: machine.seed ?? 1,
+    ...(operations === undefined ? { seconds: seconds ?? 1 } : { operations }),
+    check: wish.check ?? false,
+  };
+}
+
+/** What the report says of a plan that was run. */
+export function experimentOf(plan: SweepPlan, outcome: SweepOutcome, title: string): Experiment {
+  const { cpus: _, ...machine } = plan.machine;
+  return {
+    title,
+    workload: plan.workload,
+    mode: outcome.mode,
+    seed: plan.seed,
+    seconds: plan.seconds ?? null,
+    operations: plan.operations ?? null,
+    repeats: plan.repeats,
+    machine: { ...machine },
+    options: plan.options,
+    variants: outcome.variants,
+    interrupted: outcome.interrupted,
+  };
+}
+
+function variantsOf({ compare, description }: SweepWish): Variant[] {
+  if (compare === undefined) return [{ label: "", settings: {}, machine: {}, options: {} }];
+  const { key, value } = parseSetting(compare, "--compare");
+  const values = value.split(",").map((part) => part.trim());
+  if (values.length < 2 || values.includes("") || new Set(values).size < values.length) {
+    throw new UsageError(
+      `--compare: "${compare}" is not valid; write a key and two or more different values, ` +
+        "for example pageLists=6.12,off",
+    );
+  }
+  return values.map((one) => ({
+    label: `${key}=${one}`,
+    settings: { [key]: one },
+    ...splitSettings([{ key, value: one }], description),
+  }));
+}

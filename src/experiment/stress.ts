@@ -1,0 +1,67 @@
+/**
+ * Stress: rounds of random work on one machine, and after each the invariants of every subsystem, at rest.
+ *
+ * One machine for all rounds, so that what one leaves behind is the next one's start: leaks and drifting counters add up
+ * until a check sees them.
+ */
+
+import type { MachineConfig } from "../machine/config.ts";
+import { Machine } from "../machine/machine.ts";
+import type { Fault, ProgramOptions } from "../machine/program.ts";
+import { UsageError } from "../memory/bug.ts";
+
+export interface StressPlan {
+  readonly workload: string;
+  readonly machine: MachineConfig;
+  readonly options: ProgramOptions;
+  /** In all. */
+  readonly seconds: number;
+  readonly roundSeconds: number;
+  readonly signal: AbortSignal;
+  readonly onRound?: (round: StressRound) => void;
+}
+
+export interface StressRound {
+  readonly number: number;
+  readonly operations: number;
+  readonly elapsedSeconds: number;
+}
+
+export interface StressResult {
+  readonly rounds: number;
+  readonly operations: number;
+  readonly elapsedSeconds: number;
+  readonly interrupted: boolean;
+  /** What the check after the last round tested, a line each. */
+  readonly checked: readonly string[];
+  readonly fault: Fault | null;
+}
+
+export async function stress(plan: StressPlan): Promise<StressResult> {
+  const machine = await Machine.boot(plan.machine);
+  const startedAt = performance.now();
+  const elapsed = (): number => (performance.now() - startedAt) / 1000;
+  let [rounds, operations] = [0, 0];
+  let fault: Fault | null = null;
+  let checked: readonly string[] = [];
+  while (fault === null && elapsed() < plan.seconds && !plan.signal.aborted) {
+    const result = await machine.run(plan.workload, {
+      options: plan.options,
+      seconds: Math.min(plan.roundSeconds, Math.max(0.01, plan.seconds - elapsed())),
+      signal: plan.signal,
+    });
+    rounds++;
+    const phases = result.cpuResults.flatMap((cpu) => cpu.phases);
+    operations += phases.reduce((sum, phase) => sum + phase.operations, 0);
+    fault = result.fault;
+    if (fault?.kind === "usage") throw new UsageError(fault.message);
+    if (fault === null) {
+      const check = await machine.check();
+      checked = check.report?.passed ?? [];
+      fault = check.fault;
+    }
+    plan.onRound?.({ number: rounds, operations, elapsedSeconds: elapsed() });
+  }
+  await machine.halt();
+  return { rounds, operations, elapsedSeconds: elapsed(), interrupted: plan.signal.aborted, checked, fault };
+}
