@@ -1,0 +1,151 @@
+/** `smpsim bench`: one workload over CPU counts. */
+
+import type { Command } from "commander";
+import { type BaselineComparison, compareWithBaseline } from "../experiment/baseline.ts";
+import { plural } from "../experiment/format.ts";
+import { runOnMachine } from "../experiment/machine-runner.ts";
+import { experimentOf, planSweep } from "../experiment/plan.ts";
+import type { Experiment } from "../experiment/report-model.ts";
+import { type SweepPlan, sweep } from "../experiment/sweep.ts";
+import { UsageError } from "../memory/bug.ts";
+import { watchInterrupts } from "./interrupt.ts";
+import { addMachineFlags, chooseMachine, completeConfig, type MachineFlags } from "./machine-flags.ts";
+import { printJson, say } from "./output.ts";
+import { ProgressLine } from "./progress.ts";
+import { type Delivery, deliver, newReport, readBaseline } from "./report-output.ts";
+import { writeTrace } from "./trace-file.ts";
+import { decimal, defaultCpuList, integer, parseCpuList } from "./values.ts";
+
+interface BenchFlags extends MachineFlags, Delivery {
+  readonly cpus?: readonly number[];
+  readonly seconds?: number;
+  readonly operations?: number;
+  readonly repeats: number;
+  readonly compare?: string;
+  readonly check?: boolean;
+  readonly trace?: string;
+  readonly baseline?: string;
+  readonly threshold?: number;
+  readonly failIfSlower?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  smpsim bench page-repeat                          1, 2, 4 … CPUs up to the host's cores, 3 runs of 1 s each
+  smpsim bench page-bulk --cpus 1-4 --set order=3   blocks of 8 pages
+  smpsim bench page-repeat --compare pageLists=6.12,off --out report.html
+  smpsim bench lock --set lock=./my-lock.ts         a lock from a file of your own
+  smpsim bench lock --json > old.json               and later: smpsim bench lock --baseline old.json
+
+Rows with more CPUs than can run at once on this host are marked: their throughput says nothing about scaling.
+Exit code: 0 fine, 1 a fault was found, 2 wrong usage, 130 stopped by Ctrl-C (what was measured is printed).`;
+
+export function addBench(program: Command): void {
+  const command = program
+    .command("bench <workload>")
+    .description("measure a workload over numbers of CPUs")
+    .option(
+      "--cpus <list>",
+      "numbers of CPUs, for example 1,2,4 or 1-8 (default: up to the host's cores)",
+      parseCpuList,
+    )
+    .option("--seconds <n>", "length of a run, 0.01 to 3600 (default 1)", (t) =>
+      decimal("--seconds", t, 0.01, 3600),
+    )
+    .option("--operations <n>", "operations a CPU instead of a time", (t) =>
+      integer("--operations", t, 1, 1e12),
+    )
+    .option("--repeats <n>", "runs a row, 1 to 100", (t) => integer("--repeats", t, 1, 100), 3)
+    .option("--compare <key=a,b>", "measure two or more values of a setting side by side")
+    .option("--check", "test the invariants of every subsystem after each run")
+    .option("--json", "print one JSON document")
+    .option("--csv", "print the single runs as CSV")
+    .option("--out <file>", "write a page with plots")
+    .option("--trace <file>", "one more run, recorded for Perfetto or chrome://tracing")
+    .option("--baseline <file>", "compare with a JSON report of before")
+    .option("--threshold <percent>", "differences below it do not count, 0 to 100 (default 5)", (t) =>
+      decimal("--threshold", t, 0, 100),
+    )
+    .option("--fail-if-slower", "exit with 1 when a row is slower than the baseline");
+  addMachineFlags(command).addHelpText("after", EXAMPLES).action(bench);
+}
+
+async function bench(workload: string, flags: BenchFlags): Promise<void> {
+  checkFlags(flags);
+  const choice = await chooseMachine(flags, workload);
+  if (flags.printConfig) return printJson(completeConfig(choice.machine));
+  const fewest = choice.description?.minCpus ?? 1;
+  const plan = planSweep({
+    ...choice,
+    workload,
+    cpus: flags.cpus ?? atLeast(fewest, defaultCpuList()),
+    repeats: flags.repeats,
+    ...(flags.compare === undefined ? {} : { compare: flags.compare }),
+    ...(flags.seconds === undefined ? {} : { seconds: flags.seconds }),
+    ...(flags.operations === undefined ? {} : { operations: flags.operations }),
+    check: flags.check ?? false,
+  });
+  const baseline = flags.baseline === undefined ? null : readBaseline(flags.baseline);
+  const interruption = watchInterrupts();
+  const experiment = await measure(plan, titleOf(workload, flags.compare), interruption.signal);
+  const report = newReport(`smpsim bench ${workload}`, [experiment]);
+  const threshold = flags.threshold === undefined ? {} : { threshold: flags.threshold / 100 };
+  const comparison = baseline === null ? null : compareWithBaseline(report, baseline, threshold);
+  await deliver(report, flags, comparison);
+  if (flags.trace !== undefined && !interruption.signal.aborted) {
+    await writeTrace(plan, flags.trace, interruption.signal);
+  }
+  process.exitCode = interruption.exitCode(exitCodeOf(experiment, comparison, flags.failIfSlower ?? false));
+}
+
+/** Runs the plan with progress on stderr. */
+export async function measure(plan: SweepPlan, title: string, signal: AbortSignal): Promise<Experiment> {
+  const progress = new ProgressLine();
+  const outcome = await sweep(plan, {
+    run: runOnMachine,
+    signal,
+    onProgress: ({ cpus, variant, repeat, done, total }) => {
+      const where = `${plan.workload}, ${plural(cpus, "CPU")}`;
+      const run = repeat === 0 ? "warm-up" : `run ${repeat} of ${plan.repeats}`;
+      progress.show(where, done, total, [variant, run].filter((s) => s !== "").join(", "));
+    },
+  });
+  progress.clear();
+  return experimentOf(plan, outcome, title);
+}
+
+export const hasFault = (experiment: Experiment): boolean =>
+  experiment.variants.some(({ rows }) => rows.some((row) => row.fault !== null));
+
+function exitCodeOf(
+  experiment: Experiment,
+  comparison: BaselineComparison | null,
+  failIfSlower: boolean,
+): number {
+  if (hasFault(experiment)) return 1;
+  const isSlower = comparison?.rows.some((row) => row.verdict === "slower") ?? false;
+  if (failIfSlower && isSlower) say("a row is slower than the baseline");
+  return failIfSlower && isSlower ? 1 : 0;
+}
+
+const titleOf = (workload: string, compare: string | undefined): string =>
+  compare === undefined
+    ? workload
+    : `${workload}, ${compare.replace("=", ": ").replaceAll(",", " against ")}`;
+
+const atLeast = (fewest: number, counts: readonly number[]): number[] => {
+  const enough = counts.filter((count) => count >= fewest);
+  return enough.length > 0 ? enough : [fewest];
+};
+
+function checkFlags(flags: BenchFlags): void {
+  const both = (a: unknown, b: unknown, names: string): void => {
+    if (a !== undefined && b !== undefined) throw new UsageError(`${names}: valid is one of the two`);
+  };
+  both(flags.json, flags.csv, "--json and --csv");
+  both(flags.seconds, flags.operations, "--seconds and --operations");
+  const needsBaseline = flags.threshold !== undefined || flags.failIfSlower !== undefined;
+  if (needsBaseline && flags.baseline === undefined) {
+    throw new UsageError("--threshold and --fail-if-slower need --baseline old.json");
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * Flags that choose the machine, the same for every command.
+ *
+ * Later ones win: preset, configuration file, flags, `--set`.
+ */
+
+import { readFileSync } from "node:fs";
+import type { Command } from "commander";
+import { didYouMean } from "../experiment/nearest.ts";
+import { descriptionOf, parseSetting, splitSettings } from "../experiment/settings.ts";
+import { MAX_NODES } from "../hardware/topology.ts";
+import { CONFIG_KEYS, type MachineConfig, resolveConfig } from "../machine/config.ts";
+import type { ProgramOptions } from "../machine/program.ts";
+import { workloadNames } from "../machine/resolve-program.ts";
+import { UsageError } from "../memory/bug.ts";
+import type { WorkloadDescription } from "../workloads/description.ts";
+import { presetNamed } from "./presets.ts";
+import { integer, parseSeed, parseTokens, repeated } from "./values.ts";
+
+export interface MachineFlags {
+  readonly memory?: string;
+  readonly nodes?: number;
+  readonly tokens?: number | "cores" | "free";
+  readonly seed?: number;
+  readonly lockstat?: boolean;
+  readonly preset?: string;
+  readonly config?: string;
+  readonly set?: readonly string[];
+  readonly printConfig?: boolean;
+}
+
+/** A machine and the options of the program on it, checked. */
+export interface Choice {
+  readonly machine: MachineConfig;
+  readonly options: ProgramOptions;
+  readonly description: WorkloadDescription | null;
+}
+
+export function addMachineFlags(command: Command): Command {
+  return command
+    .option("--memory <size>", "RAM, 512KiB to 8GiB, for example 256MiB (default 256MiB)")
+    .option("--nodes <n>", "NUMA nodes (default 1)", (text) => integer("--nodes", text, 1, MAX_NODES))
+    .option("--tokens <n>", "CPUs that may run at once: a number, cores (the default) or free", parseTokens)
+    .option("--seed <n>", "seed of every random choice, 0 to 4294967295 (default 1)", parseSeed)
+    .option("--lockstat", "measure how long locks are held, too")
+    .option("--set <key=value>", "setting of the machine or the workload; repeatable", repeated)
+    .option("--preset <name>", "a machine with a name: tiny, laptop, server, numa4")
+    .option("--config <file>", "machine from a JSON file, as --print-config writes it")
+    .option("--print-config", "print the machine as JSON and do nothing else");
+}
+
+/** The machine and options that the flags choose, for `workload` (null: none). */
+export async function chooseMachine(flags: MachineFlags, workload: string | null): Promise<Choice> {
+  if (workload !== null) checkWorkload(workload);
+  const description = workload === null ? null : await descriptionOf(workload);
+  const settings = (flags.set ?? []).map((text) => parseSetting(text, "--set"));
+  // Without a workload there is nobody to take an unknown key.
+  const split = splitSettings(settings, workload === null ? NO_OPTIONS : description);
+  const machine: MachineConfig = {
+    ...(flags.preset === undefined ? {} : presetNamed(flags.preset)),
+    ...(flags.config === undefined ? {} : configFile(flags.config)),
+    ...(flags.memory === undefined ? {} : { memory: flags.memory }),
+    ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
+    ...(flags.tokens === undefined ? {} : { tokens: flags.tokens }),
+    ...(flags.seed === undefined ? {} : { seed: flags.seed }),
+    ...(flags.lockstat === undefined ? {} : { lockstat: flags.lockstat }),
+    ...split.machine,
+  };
+  return { machine, options: split.options, description };
+}
+
+/** What `--print-config` prints: a file for `--config`, with the defaults of the commonest fields filled in. */
+export function completeConfig(machine: MachineConfig): MachineConfig {
+  const { cpus, seed, heapMiB, hangSeconds, shape } = resolveConfig(machine);
+  const memory = machine.memoryMap === undefined ? { memory: "256MiB" } : {};
+  const { lock, pageLists, checks, lockstat, trace, mode } = shape;
+  const filled = { mode, nodes: 1, tokens: "cores", lock, pageLists, checks, lockstat, trace } as const;
+  const common = { cpus, ...memory, seed, heapMiB, hangSeconds, ...filled };
+  return { ...common, ...machine };
+}
+
+const NO_OPTIONS: WorkloadDescription = {
+  name: "machine",
+  summary: "",
+  phases: [],
+  operation: "",
+  options: {},
+};
+
+/** A name that no workload has is refused with those that are there. */
+export function checkWorkload(workload: string): void {
+  const names = workloadNames();
+  if (names.includes(workload) || /[/\\]|\.(ts|js|mjs)$/.test(workload)) return;
+  throw new UsageError(
+    `there is no workload "${workload}"${didYouMean(workload, names)}; valid are ${names.join(", ")}, ` +
+      "or a path to a .ts or .js file",
+  );
+}
+
+function configFile(path: string): MachineConfig {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new UsageError(`--config: ${path} cannot be read as JSON: ${(error as Error).message}`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new UsageError(`--config: ${path} must hold an object with the keys ${CONFIG_KEYS.join(", ")}`);
+  }
+  for (const key of Object.keys(value)) {
+    if (CONFIG_KEYS.includes(key)) continue;
+    throw new UsageError(
+      `--config: ${path} has an unknown key "${key}"${didYouMean(key, CONFIG_KEYS)}; ` +
+        `valid are ${CONFIG_KEYS.join(", ")}`,
+    );
+  }
+  return value as MachineConfig;
+}

@@ -1,0 +1,39 @@
+/** The commands, put together. */
+
+import { Command } from "commander";
+import { versions } from "../experiment/host.ts";
+import { addBench } from "./bench.ts";
+import { addBoot } from "./boot.ts";
+import { addDoctor } from "./doctor.ts";
+import { addExplore, addReplay } from "./explore.ts";
+import { addStress } from "./stress.ts";
+import { addWorkloads } from "./workloads.ts";
+
+const ABOUT = `A laboratory for the memory management of a multiprocessor kernel: every simulated CPU is a real thread.`;
+
+const MORE = `
+Begin with:
+  smpsim start        the standard sweep: how this computer scales, with a report in reports/
+  smpsim doctor       what this computer can and cannot do
+  smpsim workloads    what can be measured
+  smpsim bench page-repeat --cpus 1,2 --compare pageLists=6.12,off
+
+Results go to stdout, progress to stderr.  Exit codes: 0 fine, 1 a fault was found, 2 wrong usage.`;
+
+export function createProgram(): Command {
+  const program = new Command("smpsim")
+    .description(ABOUT)
+    .version(versions().smpsim)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .configureHelp({ sortSubcommands: false, helpWidth: 110 })
+    .addHelpText("after", MORE);
+  addBoot(program);
+  addBench(program);
+  addStress(program);
+  addExplore(program);
+  addReplay(program);
+  addWorkloads(program);
+  addDoctor(program);
+  return program;
+}

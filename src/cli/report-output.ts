@@ -1,0 +1,138 @@
+/** Hands a report to whoever asked for it: tables, JSON or CSV on stdout, a page in a file. */
+
+import { readFileSync } from "node:fs";
+import type { BaselineComparison } from "../experiment/baseline.ts";
+import { csvOf } from "../experiment/csv.ts";
+import { count, percent, plural, ratio } from "../experiment/format.ts";
+import { hostDescription, versions } from "../experiment/host.ts";
+import { parseReport } from "../experiment/report-file.ts";
+import { type Experiment, REPORT_FORMAT, REPORT_VERSION, type Report } from "../experiment/report-model.ts";
+import { lockTable, metricTable, scalingTables, tableNotes } from "../experiment/report-tables.ts";
+import { UsageError } from "../memory/bug.ts";
+import { print, printJson, say, writeResult } from "./output.ts";
+import { dim, green, red, renderTable } from "./tables.ts";
+
+export interface Delivery {
+  readonly json?: boolean;
+  readonly csv?: boolean;
+  readonly out?: string;
+}
+
+export function newReport(title: string, experiments: readonly Experiment[]): Report {
+  return {
+    format: REPORT_FORMAT,
+    version: REPORT_VERSION,
+    title,
+    command: commandLine(),
+    createdAt: new Date().toISOString(),
+    versions: versions(),
+    host: hostDescription(),
+    experiments,
+  };
+}
+
+/** The command as it was typed, quoted so that a shell takes it back. */
+export function commandLine(): string {
+  const quoted = process.argv
+    .slice(2)
+    .map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`));
+  return ["smpsim", ...quoted].join(" ");
+}
+
+export function readBaseline(path: string): Report {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new UsageError(`--baseline: ${path} cannot be read: ${(error as Error).message}`);
+  }
+  return parseReport(text, path);
+}
+
+/** Prints and writes what the flags ask for. */
+export async function deliver(
+  report: Report,
+  flags: Delivery,
+  comparison: BaselineComparison | null = null,
+): Promise<void> {
+  if (flags.json) printJson(comparison === null ? report : { ...report, baseline: comparison });
+  else if (flags.csv) print(csvOf(report));
+  else {
+    for (const experiment of report.experiments) printExperiment(experiment);
+    if (comparison !== null) printComparison(comparison);
+  }
+  for (const experiment of report.experiments) sayFaults(experiment);
+  if (flags.out === undefined) return;
+  // Loaded late: the plot library takes longer than the rest of the program.
+  const { htmlReport } = await import("../experiment/html.ts");
+  writeResult(flags.out, htmlReport(report, comparison));
+  say(`wrote ${flags.out}`);
+}
+
+function printExperiment(experiment: Experiment): void {
+  const length =
+    experiment.seconds === null
+      ? `${plural(experiment.operations ?? 0, "operation")} a CPU`
+      : `${experiment.seconds} s a run`;
+  const rows = experiment.variants.flatMap((variant) => variant.rows);
+  if (rows.length === 0) return print(`${experiment.title}: nothing was measured\n`);
+  const pinned = rows.every((row) => row.pinned) ? "pinned" : "not pinned";
+  for (const table of scalingTables(experiment)) print(renderTable(table));
+  for (const table of [metricTable(experiment), lockTable(experiment)]) {
+    if (table !== null) print(renderTable(table));
+  }
+  for (const note of tableNotes(experiment)) print(dim(note));
+  print(
+    dim(
+      `${experiment.mode} mode, ${plural(rows[0].hostCores, "host core")}, threads ${pinned}, ${length}, ` +
+        `median of ${plural(experiment.repeats, "run")} ± median deviation, seed ${experiment.seed}\n`,
+    ),
+  );
+}
+
+function printComparison(comparison: BaselineComparison): void {
+  const colour = { faster: green, slower: red, same: String, unclear: dim };
+  const rows = comparison.rows.map((row) => ({
+    dimmed: false,
+    cells: [
+      [row.workload, row.variant].filter((s) => s !== "").join(" "),
+      row.phase,
+      `${row.cpus}${row.oversubscribed ? "*" : ""}`,
+      count(row.oldOpsPerSecond),
+      count(row.newOpsPerSecond),
+      ratio(row.ratio),
+      `${ratio(row.low)} to ${Number.isFinite(row.high) ? ratio(row.high) : "∞"}`,
+      colour[row.verdict](row.verdict),
+    ],
+  }));
+  const columns = [
+    "against the baseline",
+    "phase",
+    "CPUs",
+    "ops/s before",
+    "after",
+    "after / before",
+    "interval",
+    "verdict",
+  ];
+  const notes = [
+    `intervals of ${percent(comparison.confidence)} (Hodges and Lehmann); differences below ` +
+      `${percent(comparison.threshold)} do not count; unclear: more repeats are needed`,
+    ...comparison.warnings,
+  ];
+  print(renderTable({ title: "Verdict", columns, rows }));
+  for (const note of notes) print(dim(note));
+}
+
+function sayFaults(experiment: Experiment): void {
+  for (const { label, rows } of experiment.variants) {
+    for (const { cpus, fault } of rows) {
+      if (fault === null) continue;
+      const where = [experiment.workload, label, plural(cpus, "CPU")].filter((s) => s !== "").join(", ");
+      say(`\nfault in ${where}: ${fault.message}`);
+      if (fault.report !== "") say(fault.report);
+      if (fault.stack !== "") say(fault.stack);
+      say(`repeat it with: ${commandLine()}`);
+    }
+  }
+}

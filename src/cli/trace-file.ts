@@ -1,0 +1,50 @@
+/** `--trace`: one more run with every event recorded, apart from the measured ones, which recording would slow down. */
+
+import { runAndKeepTrace } from "../experiment/machine-runner.ts";
+import type { SweepPlan } from "../experiment/sweep.ts";
+import { chromeTrace } from "../experiment/trace-export.ts";
+import { VECTOR_NAMES } from "../hardware/vectors.ts";
+import { lockClassName } from "../sync/lock-class.ts";
+import { say, writeResult } from "./output.ts";
+import { commandLine } from "./report-output.ts";
+
+const LONGEST_SECONDS = 0.5;
+
+/** Records the first variant with the most CPUs of the plan into `path`. */
+export async function writeTrace(plan: SweepPlan, path: string, signal: AbortSignal): Promise<void> {
+  const cpus = plan.cpus[plan.cpus.length - 1];
+  const [variant] = plan.variants;
+  const { seconds, operations } = plan;
+  const { result, traces } = await runAndKeepTrace({
+    workload: plan.workload,
+    machine: { ...plan.machine, ...variant.machine, cpus, seed: plan.seed, trace: true },
+    options: { ...plan.options, ...variant.options },
+    ...(seconds === undefined ? {} : { seconds: Math.min(seconds, LONGEST_SECONDS) }),
+    ...(operations === undefined ? {} : { operations }),
+    check: false,
+    signal,
+  });
+  const phases = result.cpuResults[0]?.phases.map((phase) => phase.name) ?? [];
+  const trace = chromeTrace(
+    traces.map((ring, cpu) => ({ ...ring, cpu })),
+    {
+      title: `${plan.workload}, ${cpus} CPUs`,
+      names: {
+        lock: lockClassName,
+        vector: (vector) => VECTOR_NAMES[vector]?.[0] ?? `vector ${vector}`,
+        phase: (phase) => phases[phase] ?? `phase ${phase}`,
+      },
+      about: {
+        command: commandLine(),
+        mode: result.mode,
+        seed: String(result.seed),
+        hostCores: String(result.hostCores),
+      },
+    },
+  );
+  writeResult(path, JSON.stringify(trace));
+  const events = traces.reduce((sum, { records }) => sum + records.length, 0);
+  say(
+    `wrote ${path}: ${events} events of ${cpus} CPUs; open it in https://ui.perfetto.dev or chrome://tracing`,
+  );
+}
