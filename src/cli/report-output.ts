@@ -2,11 +2,11 @@
 
 import { readFileSync } from "node:fs";
 import type { BaselineComparison } from "../experiment/baseline.ts";
+import { reportOf } from "../experiment/bench.ts";
 import { csvOf } from "../experiment/csv.ts";
 import { count, percent, plural, ratio } from "../experiment/format.ts";
-import { hostDescription, versions } from "../experiment/host.ts";
 import { parseReport } from "../experiment/report-file.ts";
-import { type Experiment, REPORT_FORMAT, REPORT_VERSION, type Report } from "../experiment/report-model.ts";
+import type { Experiment, Report } from "../experiment/report-model.ts";
 import { lockTable, metricTable, scalingTables, tableNotes } from "../experiment/report-tables.ts";
 import { UsageError } from "../memory/bug.ts";
 import { print, printJson, say, writeResult } from "./output.ts";
@@ -18,18 +18,8 @@ export interface Delivery {
   readonly out?: string;
 }
 
-export function newReport(title: string, experiments: readonly Experiment[]): Report {
-  return {
-    format: REPORT_FORMAT,
-    version: REPORT_VERSION,
-    title,
-    command: commandLine(),
-    createdAt: new Date().toISOString(),
-    versions: versions(),
-    host: hostDescription(),
-    experiments,
-  };
-}
+export const newReport = (title: string, experiments: readonly Experiment[]): Report =>
+  reportOf(title, commandLine(), experiments);
 
 /** The command as it was typed, quoted so that a shell takes it back. */
 export function commandLine(): string {

@@ -1,0 +1,37 @@
+/**
+ * smpsim as a library.
+ *
+ *     import { Machine } from "smpsim";
+ *     const machine = await Machine.boot({ cpus: 4, memory: "256MiB" });
+ *     const result = await machine.run("page-repeat", { seconds: 1 });
+ *     await machine.halt();
+ *
+ * `bench` measures over numbers of CPUs and returns a report; `explore` and `replay` search schedules and repeat one.
+ * A wrong option is a UsageError that says what is valid; a fault of a run is a value in its result.
+ */
+
+export type { BaselineComparison, Verdict } from "./experiment/baseline.ts";
+export { compareWithBaseline } from "./experiment/baseline.ts";
+export { type BenchOptions, bench } from "./experiment/bench.ts";
+export { csvOf } from "./experiment/csv.ts";
+export { htmlReport } from "./experiment/html.ts";
+export type { Experiment, PhaseRow, Report, Row } from "./experiment/report-model.ts";
+export type { Spread } from "./experiment/statistics.ts";
+export type { MachineConfig, ResolvedConfig } from "./machine/config.ts";
+export type { ExploreOptions, ExploreResult, ReplayOptions, ReplayResult } from "./machine/explore.ts";
+export { explore, replay } from "./machine/explore.ts";
+export type { Kernel } from "./machine/kernel.ts";
+export { Machine } from "./machine/machine.ts";
+export type {
+  CpuResult,
+  Fault,
+  KernelModule,
+  LockResult,
+  PhaseResult,
+  ProgramOptions,
+  RunResult,
+} from "./machine/program.ts";
+export type { RunOptions } from "./machine/run.ts";
+export { UsageError } from "./memory/bug.ts";
+export type { ScenarioDescription } from "./scenarios/description.ts";
+export type { MetricsValue, WorkloadDescription } from "./workloads/description.ts";
