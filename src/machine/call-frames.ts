@@ -4,7 +4,7 @@ import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export interface CallFrame {
-  /** The function, with its class. */
+  /** The function, with its class; "" for one without a name. */
   readonly name: string;
   /** File and line, from the working folder if it lies there. */
   readonly place: string;
@@ -25,7 +25,7 @@ export function framesOf(stack: string): CallFrame[] {
   for (const line of stack.split("\n")) {
     const match = /^\s*at (?:(?:new |async )?(.*?) \()?(.*?):(\d+):\d+\)?$/.exec(line);
     if (match === null) continue;
-    const [, name = "(top)", url, number] = match;
+    const [, name = "", url, number] = match;
     const file = url.startsWith("file:") ? fileURLToPath(url) : url;
     if (MACHINERY.some((pattern) => pattern.test(file))) continue;
     frames.push({ name: name.replace(/^Module\.|^Object\./, ""), place: `${shortened(file)}:${number}` });

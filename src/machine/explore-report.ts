@@ -59,13 +59,13 @@ export function reportFailure(
   const { fault } = failure;
   const stack = framesOf(fault.stack);
   const functions = fault.kind === "deadlock" ? waitersOf(all) : conflictOf(all);
-  const where = functions.length > 0 ? functions : stack.slice(0, 1).map((frame) => frame.name);
+  const where = functions.length > 0 ? functions : stack.flatMap(({ name }) => name || []).slice(0, 1);
   return {
     title: `${KINDS[fault.kind] ?? fault.kind}${where.length === 0 ? "" : ` in ${where.join(" / ")}`}`,
     kind: fault.kind,
     cpu: fault.cpu,
     message: fault.message,
-    stack: stack.map((frame) => `${frame.name} (${frame.place})`),
+    stack: stack.map(({ name, place }) => (name === "" ? place : `${name} (${place})`)),
     execution: failure.execution,
     steps: failure.step,
     switches: failure.tape.length / 2 - 1,

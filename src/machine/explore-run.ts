@@ -98,7 +98,7 @@ export class CampaignRun {
       const { fault } = await this.sendAll([{ ...common, kind: "join", cpu, shared }]);
       if (fault !== null) return bad(fault);
     }
-    this.loadTape(campaign.tape);
+    if (campaign.tape !== undefined) this.loadTape(campaign.tape);
     for (let cpu = 0; cpu < cpus; cpu++) this.control[exploreCpuBase(cpu) + exploreCpu.baton] = 0;
     this.control[Control.stop] = 0;
     const prepared = await this.sendAll([{ id, kind: "prepare", cpu: 0, campaign }]);
@@ -117,7 +117,7 @@ export class CampaignRun {
   /** The tape to replay ends with an entry of zeros. */
   private loadTape(tape: Int32Array): void {
     const { explore: buffers } = this.parts.buffers;
-    if (buffers === null || tape.length === 0) return;
+    if (buffers === null) return;
     const words = new Int32Array(buffers.replay);
     words.set(tape);
     words.fill(0, tape.length, tape.length + 2);

@@ -61,8 +61,9 @@ export function explorePart(
 ): CampaignAnswer {
   const { kernel, explore, local } = thread;
   const { campaign, options, shared } = task;
+  const { logFrom = Infinity } = campaign;
   const log = shape.trace ? (explore?.log ?? null) : null;
-  log?.start(campaign.logFrom, placeNamer(thread));
+  log?.start(logFrom, placeNamer(thread));
   kernel.cpu.trace.clear();
   forgetReached();
   let checking = false;
@@ -91,7 +92,7 @@ export function explorePart(
     hash: end.hash,
     reached: reachedMutants(),
     log: log?.take() ?? null,
-    events: log === null ? [] : schedulerEvents(thread, campaign.logFrom),
+    events: log === null ? [] : schedulerEvents(thread, logFrom),
   };
 }
 

@@ -18,6 +18,8 @@ const CALLERS_SHOWN = 3;
 const LAST_STEPS = 2;
 /** Lock code is where a conflict shows, not what it is about. */
 const LOCK_CODE = /(^|[\\/])src[\\/]sync[\\/]/;
+/** Code that puts a bug into words: what it reads is no part of the race. */
+const REPORTING = /^(.*\.)?(bad|report|describe)[A-Z]/;
 
 export interface TableRow {
   readonly step: number;
@@ -59,7 +61,7 @@ export function conflictOf(rows: readonly TableRow[]): string[] {
       const early = rows[j];
       if (early.address !== late.address || early.cpu === late.cpu) continue;
       if (!early.writes && !late.writes) continue;
-      return [late.functionName, early.functionName];
+      return [late.functionName, early.functionName].filter((name) => name !== "");
     }
   }
   return [];
@@ -74,8 +76,9 @@ export function waitersOf(rows: readonly TableRow[]): string[] {
 
 function rowOfStep(record: StepRecord, matters: boolean): TableRow {
   const frames = framesOf(record.stack);
-  const outside = frames.find((frame) => !LOCK_CODE.test(frame.place)) ?? frames[0];
-  const names = frames.slice(0, CALLERS_SHOWN).map((frame) => frame.name);
+  const named = frames.filter((frame) => frame.name !== "");
+  const outside = named.find((frame) => !LOCK_CODE.test(frame.place)) ?? named[0];
+  const names = named.slice(0, CALLERS_SHOWN).map((frame) => frame.name);
   return {
     step: record.step,
     cpu: record.cpu,
@@ -84,8 +87,8 @@ function rowOfStep(record: StepRecord, matters: boolean): TableRow {
     address: record.address,
     writes: isWrite(record.kind),
     waits: record.kind === E.WAIT || record.kind === E.PARK,
-    functionName: outside?.name ?? "?",
-    matters,
+    functionName: outside?.name ?? "",
+    matters: matters && !frames.some((frame) => REPORTING.test(frame.name)),
   };
 }
 

@@ -26,7 +26,6 @@ const DEFAULT_STEP_LIMIT = 20_000;
 const DEFAULT_MEMORY = "1MiB";
 /** Every machine boots with this seed: what an execution does depends on its schedule alone. */
 const BOOT_SEED = 1;
-const NO_TAPE = new Int32Array(0);
 
 export interface ExploreOptions {
   /** Default "both": PCT and the random walk in turn. */
@@ -122,7 +121,7 @@ export async function explore(scenario: string, options: ExploreOptions = {}): P
   const settings = checkOptions(resolved, options);
   const { strategy, depth, seed, stepLimit, executions, audit, cpus, mutants } = settings;
   const plan: CampaignPlan = { seed, executions, stepLimit, hashes: options.hashes ?? false, audit };
-  const task: CampaignTask = { strategy, depth, plan, tape: NO_TAPE, logFrom: Infinity };
+  const task: CampaignTask = { strategy, depth, plan };
   const machine = await bootFor(resolved, { cpus, mutants, trace: false });
   const pinned = options.pin === false ? notPinned("not asked for") : await machine.pin();
   let result: CampaignResult;
@@ -172,7 +171,7 @@ export async function replay(text: string, options: ReplayOptions = {}): Promise
   for (let i = 0; i < times; i++) {
     const machine = await bootFor(resolved, { ...schedule, trace: false });
     const pinned = options.pin === false || i > 0 ? null : await machine.pin();
-    const result = await machine.explore(resolved.moduleUrl, replayTask(schedule, Infinity));
+    const result = await machine.explore(resolved.moduleUrl, replayTask(schedule));
     await pinned?.release();
     await machine.halt();
     pinning = pinned?.state ?? pinning;
@@ -196,13 +195,12 @@ export async function replay(text: string, options: ReplayOptions = {}): Promise
 
 // ---- replays ----
 
-function replayTask(schedule: Schedule, logFrom: number): CampaignTask {
+function replayTask(schedule: Schedule, logFrom?: number): CampaignTask {
   const plan = {
     seed: schedule.seed,
     executions: 1,
     stepLimit: schedule.stepLimit,
     hashes: false,
-    audit: false,
   };
   return { strategy: "replay", depth: 1, plan, tape: schedule.tape, logFrom };
 }

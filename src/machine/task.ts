@@ -36,10 +36,10 @@ export interface CampaignTask {
   /** PCT's depth d. */
   readonly depth: number;
   readonly plan: CampaignPlan;
-  /** What `replay` replays: pairs (step, cpu); else empty. */
-  readonly tape: Int32Array;
-  /** On a machine that traces: the step from which all is logged. */
-  readonly logFrom: number;
+  /** What `replay` replays: pairs (step, cpu). */
+  readonly tape?: Int32Array;
+  /** On a machine that traces: the step from which all is logged.  Default: nothing is. */
+  readonly logFrom?: number;
 }
 
 /** How an execution failed. */

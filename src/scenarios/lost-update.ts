@@ -8,6 +8,7 @@ import { bug } from "../memory/bug.ts";
 import { mutant, reached } from "../memory/mutants.ts";
 import { struct, word } from "../memory/struct.ts";
 import type { Pointer } from "../memory/units.ts";
+import { Gfp } from "../mm/pages/gfp.ts";
 import type { ScenarioDescription } from "./description.ts";
 
 export const describe: ScenarioDescription = {
@@ -20,26 +21,28 @@ export const describe: ScenarioDescription = {
 const Counter = struct("shared_counter", { value: word("atomic", "counter") });
 const counter = Counter;
 const torn = mutant("lost-update-torn");
-/** Where the counter is: a frame that nothing else uses. */
-const PLACE: Pointer = 32 * 1024;
 const TIMES = 4;
 
-export function attach(kernel: Kernel): void {
-  kernel.regions.add("counter", PLACE, Counter);
+export function setup(kernel: Kernel): Pointer {
+  return kernel.pages.getZeroedPage(Gfp.KERNEL);
 }
 
-export function run(kernel: Kernel): void {
+export function attach(kernel: Kernel, _options: object, at: Pointer): void {
+  kernel.regions.add("counter", at, Counter);
+}
+
+export function run(kernel: Kernel, _options: object, at: Pointer): void {
   const { memory, cpu } = kernel;
   for (let i = 0; i < TIMES; i++) {
     reached("lost-update-torn");
-    if (torn) memory.write(PLACE + counter.value, memory.read(PLACE + counter.value) + 1);
-    else memory.add(PLACE + counter.value, 1);
+    if (torn) memory.write(at + counter.value, memory.read(at + counter.value) + 1);
+    else memory.add(at + counter.value, 1);
     cpu.endOperation();
   }
 }
 
-export function check(kernel: Kernel): void {
+export function check(kernel: Kernel, _options: object, _values: unknown, at: Pointer): void {
   const expected = TIMES * kernel.cpus;
-  const found = kernel.memory.read(PLACE + counter.value);
+  const found = kernel.memory.read(at + counter.value);
   if (found !== expected) bug(`counter is ${found}, ${kernel.cpus} CPUs added ${expected}`);
 }

@@ -1,9 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
+import type { CampaignResult } from "../../src/machine/explore-run.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
 import type { ProgramOptions } from "../../src/machine/program.ts";
-import type { CampaignResult } from "../../src/machine/run.ts";
 
 const seed = Number(process.env.SMPSIM_SEED ?? 20240);
 const EXECUTIONS = 2000;

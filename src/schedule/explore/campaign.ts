@@ -25,7 +25,7 @@ export interface CampaignPlan {
   /** Hash RAM after each execution: costs microseconds an execution. */
   readonly hashes: boolean;
   /** Run each execution twice and compare. */
-  readonly audit: boolean;
+  readonly audit?: boolean;
 }
 
 export interface ProgramPart<Scene> {

@@ -22,7 +22,7 @@ const Shared = struct("explore", {
   aborted: word("atomic"),
   /** Bit mask of CPUs that can take a step. */
   enabled: word("lock:schedulerLock", "flags"),
-  /** CPUs whose program has not ended in this execution. */
+  /** CPUs that are not at rest: their program goes on, or an interrupt is to be taken. */
   unfinished: word("lock:schedulerLock", "counter"),
   /** Steps of this execution when the baton was last handed over. */
   step: word("lock:schedulerLock", "counter"),

@@ -158,6 +158,7 @@ export class ExploreTurn implements Turn {
     const base = exploreCpuBase(cpu);
     this.words[base + per.kicked] = 1;
     const status = this.words[base + per.status];
+    if (status === ENDED) this.words[shared.unfinished]++;
     if (status !== RUNNABLE) this.enable(cpu);
   }
 
@@ -211,21 +212,20 @@ export class ExploreTurn implements Turn {
   }
 
   /**
-   * This CPU's program has ended.  Returns true when it is the last one; otherwise it answers interrupts until the
-   * execution ends, and returns false with the baton when the next one (or the campaign's end) has come.
+   * This CPU's program has ended.  Returns true when it is the last one to come to rest; otherwise it answers interrupts
+   * until all are, and returns false with the baton when the next execution (or the campaign's end) has come.
    */
   endPart(): boolean {
     const { words } = this;
-    if (--words[shared.unfinished] === 0) return true;
     for (;;) {
-      if (this.processor?.interruptPending) {
+      while (this.processor?.interruptPending) {
         if (!this.processor.irqsEnabled)
           throw new KernelBug(`cpu ${this.cpu}: its program ended with interrupts off`);
         this.processor.poll();
-        continue;
       }
       words[this.self + per.status] = ENDED;
       words[shared.enabled] &= ~(1 << this.cpu);
+      if (--words[shared.unfinished] === 0) return true;
       this.handOver(this.pickForced());
       if (words[shared.generation] !== this.generation || words[shared.over] !== 0) return false;
     }
