@@ -10,12 +10,14 @@ import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
 import { OnlineCpus } from "../sync/online.ts";
 import { Rcu } from "../sync/rcu.ts";
 import type { RcuSlots } from "../sync/rcu-grace-period.ts";
+import { declareSleepingLocks, type SleepingLockSlots } from "../sync/sleeper.ts";
 import { type SpinLockSlots, SpinLocks } from "../sync/spinlock.ts";
 
 export interface KernelImage {
   readonly layout: ImageLayout;
   readonly mm: MmImage;
   readonly spin: SpinLockSlots;
+  readonly sleeping: SleepingLockSlots;
   readonly functions: Slot;
   readonly online: Slot;
   readonly calls: CallSlots;
@@ -29,6 +31,7 @@ export function declareKernel(topology: Topology): KernelImage {
     layout,
     mm: declareMm(layout, planMemory(topology)),
     spin: SpinLocks.declare(layout, cpus),
+    sleeping: declareSleepingLocks(layout),
     functions: Functions.declare(layout),
     online: OnlineCpus.declare(layout),
     calls: CrossCalls.declare(layout, cpus),

@@ -18,8 +18,12 @@ import { passGate } from "../schedule/gate.ts";
 import { CpuMasks } from "../sync/cpumask.ts";
 import { Functions } from "../sync/functions.ts";
 import { CrossCalls } from "../sync/ipi.ts";
+import { Mutexes } from "../sync/mutex.ts";
 import { OnlineCpus } from "../sync/online.ts";
 import { Rcu } from "../sync/rcu.ts";
+import { RwLocks } from "../sync/rwlock.ts";
+import { RwSemaphores } from "../sync/rwsem.ts";
+import { SeqLocks } from "../sync/seqlock.ts";
 import type { SpinLocks } from "../sync/spinlock.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { KernelImage } from "./image.ts";
@@ -46,6 +50,10 @@ export class Kernel {
   /** Where boot has put things. */
   readonly record: BootRecord;
   readonly spin: SpinLocks;
+  readonly rwlocks: RwLocks;
+  readonly seqlocks: SeqLocks;
+  readonly mutexes: Mutexes;
+  readonly rwsems: RwSemaphores;
   readonly functions: Functions;
   readonly masks: CpuMasks;
   readonly online: OnlineCpus;
@@ -74,6 +82,10 @@ export class Kernel {
     this.regions.add("boot_info", BOOT_INFO, BootInfo);
     this.regions.add("mem_map", parts.record.memMap, Page, parts.record.maxPfn);
     this.spin = parts.spin;
+    this.rwlocks = new RwLocks(cpu, this.spin);
+    this.seqlocks = new SeqLocks(cpu, this.spin);
+    this.mutexes = new Mutexes(cpu, this.spin, image.sleeping);
+    this.rwsems = new RwSemaphores(cpu, this.spin, image.sleeping);
     this.functions = new Functions(cpu, image.functions);
     this.masks = new CpuMasks(memory, this.topology.possibleCpus);
     this.online = new OnlineCpus(this.masks, image.online);

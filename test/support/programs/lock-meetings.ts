@@ -7,60 +7,48 @@
  */
 import type { Kernel } from "../../../src/machine/kernel.ts";
 import type { ProgramOptions } from "../../../src/machine/program.ts";
+import type { Pointer } from "../../../src/memory/units.ts";
+import { Gfp } from "../../../src/mm/pages/gfp.ts";
 import { LockClass } from "../../../src/sync/lock-class.ts";
-import { checkMutex, Mutexes } from "../../../src/sync/mutex.ts";
-import { checkRwsem, RwSemaphore, RwSemaphores } from "../../../src/sync/rwsem.ts";
-import { declareSleepingLocks } from "../../../src/sync/sleeper.ts";
-import { checkSpinLocks, SpinLocks } from "../../../src/sync/spinlock.ts";
-import { syncImage } from "./sync-image.ts";
+import { checkMutex } from "../../../src/sync/mutex.ts";
+import { checkRwsem, RwSemaphore } from "../../../src/sync/rwsem.ts";
+import { checkSpinLocks } from "../../../src/sync/spinlock.ts";
 
 const Offset = { MUTEX: 0, SEM: 16, INSIDE: 48, HELD: 64 } as const;
 const HOLD_NS = 100_000_000;
 const WAITERS_BIT = 2;
 
-function parts(kernel: Kernel) {
-  const { slots, data, more } = syncImage(kernel, declareSleepingLocks);
-  const locks = new SpinLocks(kernel.cpu, slots);
-  return {
-    slots,
-    data,
-    mutexes: new Mutexes(kernel.cpu, locks, more),
-    sems: new RwSemaphores(kernel.cpu, locks, more),
-  };
+export function setup(kernel: Kernel): Pointer {
+  const data = kernel.pages.getZeroedPage(Gfp.KERNEL);
+  kernel.mutexes.format(data + Offset.MUTEX, LockClass.TEST_A);
+  kernel.rwsems.format(data + Offset.SEM, LockClass.TEST_B);
+  return data;
 }
 
-export function setup(kernel: Kernel): null {
-  const { data, mutexes, sems } = parts(kernel);
-  kernel.memory.fill(data, 128, 0);
-  mutexes.format(data + Offset.MUTEX, LockClass.TEST_A);
-  sems.format(data + Offset.SEM, LockClass.TEST_B);
-  return null;
-}
-
-export function run(kernel: Kernel, options: ProgramOptions): unknown {
+export function run(kernel: Kernel, options: ProgramOptions, data: Pointer): unknown {
   kernel.gate();
-  if (options.what === "blocked") return blocked(kernel);
-  if (options.what === "downgrade") return downgrade(kernel);
-  const { data, sems } = parts(kernel);
-  sems.readLock(data + Offset.SEM);
-  meet(kernel);
-  sems.readUnlock(data + Offset.SEM);
+  if (options.what === "blocked") return blocked(kernel, data);
+  if (options.what === "downgrade") return downgrade(kernel, data);
+  if (options.what === "readers") {
+    kernel.rwsems.readLock(data + Offset.SEM);
+    meet(kernel, data);
+    kernel.rwsems.readUnlock(data + Offset.SEM);
+  }
   return null;
 }
 
 /** Returns when every CPU has called it. */
-function meet(kernel: Kernel): void {
+function meet(kernel: Kernel, data: Pointer): void {
   const { memory, cpus } = kernel;
-  const inside = parts(kernel).data + Offset.INSIDE;
+  const inside = data + Offset.INSIDE;
   memory.add(inside, 1);
   memory.wake(inside);
   for (let seen = memory.load(inside); seen !== cpus; seen = memory.load(inside))
     memory.waitWhile(inside, -1, seen);
 }
 
-function blocked(kernel: Kernel): { cpuMs: number; wallMs: number } {
-  const { cpu, memory } = kernel;
-  const { data, mutexes } = parts(kernel);
+function blocked(kernel: Kernel, data: Pointer): { cpuMs: number; wallMs: number } {
+  const { cpu, memory, mutexes } = kernel;
   const held = data + Offset.HELD;
   if (cpu.id !== 0) memory.waitWhile(held, -1, 0);
   const beganNs = cpu.nowNs();
@@ -77,9 +65,8 @@ function blocked(kernel: Kernel): { cpuMs: number; wallMs: number } {
   return { cpuMs: (used.user + used.system) / 1000, wallMs };
 }
 
-function downgrade(kernel: Kernel): null {
-  const { cpu, memory, cpus } = kernel;
-  const { data, sems } = parts(kernel);
+function downgrade(kernel: Kernel, data: Pointer): null {
+  const { cpu, memory, cpus, rwsems: sems } = kernel;
   const sem = data + Offset.SEM;
   const held = data + Offset.HELD;
   if (cpu.id === 0) {
@@ -92,14 +79,13 @@ function downgrade(kernel: Kernel): null {
     memory.waitWhile(held, -1, 0);
     sems.readLock(sem);
   }
-  meet(kernel);
+  meet(kernel, data);
   sems.readUnlock(sem);
   return null;
 }
 
-export function check(kernel: Kernel): void {
-  const { data, slots } = parts(kernel);
+export function check(kernel: Kernel, _options: ProgramOptions, _values: unknown, data: Pointer): void {
   checkMutex(kernel.memory, data + Offset.MUTEX);
   checkRwsem(kernel.memory, data + Offset.SEM);
-  checkSpinLocks(kernel.memory, slots, kernel.cpus);
+  checkSpinLocks(kernel.memory, kernel.image.spin, kernel.cpus);
 }

@@ -7,50 +7,42 @@
 import { Vector } from "../../../src/hardware/vectors.ts";
 import type { Kernel } from "../../../src/machine/kernel.ts";
 import type { ProgramOptions } from "../../../src/machine/program.ts";
+import type { Pointer } from "../../../src/memory/units.ts";
+import { Gfp } from "../../../src/mm/pages/gfp.ts";
 import { LockClass } from "../../../src/sync/lock-class.ts";
 import { sumLockStats } from "../../../src/sync/lock-stat.ts";
 import { checkSpinLocks, REFUSED, SpinLocks } from "../../../src/sync/spinlock.ts";
-import { syncImage } from "./sync-image.ts";
 
 const Offset = { LOCK: 0, COUNTER: 16, INSIDE: 17, IRQ_LOCK: 32, IRQ_COUNTER: 48, HANDLED: 64 } as const;
 
-/** CPUs that have the handler: a machine may run the program many times. */
-const installed = new WeakSet<object>();
-
-function parts(kernel: Kernel, options: ProgramOptions) {
-  const { slots, data } = syncImage(kernel, () => null);
-  return {
-    slots,
-    data,
-    locks: new SpinLocks(kernel.cpu, slots, options.paravirtual ? { paravirtual: true } : {}),
-  };
+export function setup(kernel: Kernel): Pointer {
+  const data = kernel.pages.getZeroedPage(Gfp.KERNEL);
+  kernel.spin.format(data + Offset.LOCK, LockClass.TEST_A);
+  kernel.spin.format(data + Offset.IRQ_LOCK, LockClass.TEST_B);
+  return data;
 }
 
-export function setup(kernel: Kernel, options: ProgramOptions): null {
-  const { data, locks } = parts(kernel, options);
-  kernel.memory.fill(data, Offset.HANDLED + kernel.cpus, 0);
-  locks.format(data + Offset.IRQ_LOCK, LockClass.TEST_B);
-  locks.format(data + Offset.LOCK, LockClass.TEST_A);
-  return null;
+/** This CPU's lock engine, and its handler. */
+export function attach(kernel: Kernel, options: ProgramOptions, data: Pointer): SpinLocks {
+  const { cpu, memory, image } = kernel;
+  const locks = options.paravirtual ? new SpinLocks(cpu, image.spin, { paravirtual: true }) : kernel.spin;
+  const addTo = (word: number): void => memory.write(word, memory.read(word) + 1);
+  cpu.onInterrupt(Vector.USER_0, () => {
+    locks.lock(data + Offset.IRQ_LOCK);
+    addTo(data + Offset.IRQ_COUNTER);
+    spin(cpu.random.below(20));
+    locks.unlock(data + Offset.IRQ_LOCK);
+    addTo(data + Offset.HANDLED + cpu.id);
+  });
+  return locks;
 }
 
-export function run(kernel: Kernel, options: ProgramOptions): unknown {
+export function run(kernel: Kernel, options: ProgramOptions, data: Pointer, locks: SpinLocks): unknown {
   const { memory, cpu } = kernel;
-  const { data, locks } = parts(kernel, options);
   const sections = Number(options.sections);
+  const interrupts = Number(options.interrupts ?? 0);
   const lock = data + Offset.LOCK;
   let refused = 0;
-  const interrupts = Number(options.interrupts ?? 0);
-  if (interrupts > 0 && !installed.has(cpu)) {
-    installed.add(cpu);
-    cpu.onInterrupt(Vector.USER_0, () => {
-      locks.lock(data + Offset.IRQ_LOCK);
-      addTo(data + Offset.IRQ_COUNTER);
-      spin(cpu.random.below(20));
-      locks.unlock(data + Offset.IRQ_LOCK);
-      addTo(data + Offset.HANDLED + cpu.id);
-    });
-  }
   const addTo = (word: number): void => memory.write(word, memory.read(word) + 1);
   const section = (): void => {
     if (memory.read(data + Offset.INSIDE) !== 0) throw new Error("two CPUs are inside one spinlock");
@@ -99,21 +91,24 @@ function spin(rounds: number): void {
   if (x === 0) throw new Error("this stream never gives 0");
 }
 
-export function check(kernel: Kernel, options: ProgramOptions): void {
-  const { data, slots } = parts(kernel, options);
-  const expected = Number(options.sections) * kernel.cpus;
-  const found = kernel.memory.read(data + Offset.COUNTER);
+export function check(kernel: Kernel, options: ProgramOptions, _values: unknown, data: Pointer): void {
+  const { memory, cpus, image } = kernel;
+  const expected = Number(options.sections) * cpus;
+  const found = memory.read(data + Offset.COUNTER);
   if (found !== expected) throw new Error(`the counter is ${found}, the CPUs added ${expected}`);
   let handled = 0;
-  for (let cpu = 0; cpu < kernel.cpus; cpu++) handled += kernel.memory.read(data + Offset.HANDLED + cpu);
-  const inHandlers = kernel.memory.read(data + Offset.IRQ_COUNTER);
+  for (let cpu = 0; cpu < cpus; cpu++) handled += memory.read(data + Offset.HANDLED + cpu);
+  const inHandlers = memory.read(data + Offset.IRQ_COUNTER);
   if (inHandlers !== handled)
     throw new Error(`the handlers' counter is ${inHandlers} after ${handled} handlers`);
-  checkSpinLocks(kernel.memory, slots, kernel.cpus);
-  for (const { name, acquisitions, heldNs, heldMinNs } of sumLockStats(kernel.memory, slots, kernel.cpus)) {
-    const held = name === "test_a" ? expected : handled;
-    if (acquisitions !== held) throw new Error(`${name}: ${acquisitions} acquisitions, expected ${held}`);
-    if (options.expectHeld && acquisitions > 0 && (heldNs <= 0 || heldMinNs <= 0))
+  checkSpinLocks(memory, image.spin, cpus);
+  if (memory.read(data + Offset.INSIDE) !== 0) throw new Error("somebody is still inside");
+  const taken: Record<string, number> = { test_a: expected, test_b: handled };
+  for (const { name, acquisitions, heldNs, heldMinNs } of sumLockStats(memory, image.spin, cpus)) {
+    if (!(name in taken)) continue;
+    if (acquisitions !== taken[name])
+      throw new Error(`${name}: ${acquisitions} acquisitions, expected ${taken[name]}`);
+    if (options.expectHeld && (heldNs <= 0 || heldMinNs <= 0))
       throw new Error(`${name}: held ${heldNs} ns in all, at least ${heldMinNs} ns at a time`);
   }
 }

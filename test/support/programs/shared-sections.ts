@@ -6,14 +6,13 @@
 import type { Kernel } from "../../../src/machine/kernel.ts";
 import type { ProgramOptions } from "../../../src/machine/program.ts";
 import type { Pointer } from "../../../src/memory/units.ts";
+import { Gfp } from "../../../src/mm/pages/gfp.ts";
 import { LockClass } from "../../../src/sync/lock-class.ts";
-import { checkMutex, Mutexes } from "../../../src/sync/mutex.ts";
-import { checkRwLock, RwLocks } from "../../../src/sync/rwlock.ts";
-import { checkRwsem, RwSemaphores } from "../../../src/sync/rwsem.ts";
-import { checkSeqLock, SeqLocks } from "../../../src/sync/seqlock.ts";
-import { declareSleepingLocks } from "../../../src/sync/sleeper.ts";
-import { checkSpinLocks, SpinLocks } from "../../../src/sync/spinlock.ts";
-import { syncImage } from "./sync-image.ts";
+import { checkMutex } from "../../../src/sync/mutex.ts";
+import { checkRwLock } from "../../../src/sync/rwlock.ts";
+import { checkRwsem } from "../../../src/sync/rwsem.ts";
+import { checkSeqLock } from "../../../src/sync/seqlock.ts";
+import { checkSpinLocks } from "../../../src/sync/spinlock.ts";
 
 const Offset = {
   LOCK: 0,
@@ -36,16 +35,15 @@ interface Sections {
   check(lock: Pointer): void;
 }
 
-export function setup(kernel: Kernel, options: ProgramOptions): null {
-  const { data, sections } = parts(kernel, options);
-  kernel.memory.fill(data, Offset.WRITES + kernel.cpus, 0);
-  sections.format(data + Offset.LOCK);
-  return null;
+export function setup(kernel: Kernel, options: ProgramOptions): Pointer {
+  const data = kernel.pages.getZeroedPage(Gfp.KERNEL);
+  sectionsOf(kernel, options).format(data + Offset.LOCK);
+  return data;
 }
 
-export function run(kernel: Kernel, options: ProgramOptions): void {
+export function run(kernel: Kernel, options: ProgramOptions, data: Pointer): void {
   const { memory, cpu } = kernel;
-  const { data, sections } = parts(kernel, options);
+  const sections = sectionsOf(kernel, options);
   const lock = data + Offset.LOCK;
   const plain = options.lock !== "seqlock";
   const inside = Number(options.inside ?? 20);
@@ -64,8 +62,7 @@ export function run(kernel: Kernel, options: ProgramOptions): void {
   };
   let halves = false;
   const read = (): void => {
-    const readers = plain ? memory.add(data + Offset.READERS, 1) + 1 : 0;
-    if (readers > memory.load(data + Offset.MOST_READERS)) memory.store(data + Offset.MOST_READERS, readers);
+    if (plain) memory.add(data + Offset.READERS, 1);
     if (plain && memory.load(data + Offset.WRITERS) !== 0)
       throw new Error("a reader is inside with a writer");
     const first = memory.load(data + Offset.FIRST);
@@ -95,34 +92,30 @@ export function run(kernel: Kernel, options: ProgramOptions): void {
   });
 }
 
-export function check(kernel: Kernel, options: ProgramOptions): void {
+export function check(kernel: Kernel, options: ProgramOptions, _values: unknown, data: Pointer): void {
   const { memory } = kernel;
-  const { data, slots, sections } = parts(kernel, options);
   let writes = 0;
   for (let cpu = 0; cpu < kernel.cpus; cpu++) writes += memory.read(data + Offset.WRITES + cpu);
   for (const word of [Offset.FIRST, Offset.SECOND]) {
     const found = memory.read(data + word);
     if (found !== writes) throw new Error(`word ${word} is ${found}, the CPUs added ${writes}`);
   }
-  sections.check(data + Offset.LOCK);
-  checkSpinLocks(memory, slots, kernel.cpus);
-  if (options.expectReadersTogether && memory.read(data + Offset.MOST_READERS) < 2)
-    throw new Error("no two readers were ever inside together");
+  sectionsOf(kernel, options).check(data + Offset.LOCK);
+  checkSpinLocks(memory, kernel.image.spin, kernel.cpus);
+  kernel.pages.freePagesAt(data, 0);
 }
 
-function parts(kernel: Kernel, options: ProgramOptions) {
-  const { slots, data, more } = syncImage(kernel, declareSleepingLocks);
-  const locks = new SpinLocks(kernel.cpu, slots);
-  const kinds: Record<string, () => Sections> = {
-    mutex: () => mutexSections(kernel, new Mutexes(kernel.cpu, locks, more)),
-    rwsem: () => rwsemSections(kernel, new RwSemaphores(kernel.cpu, locks, more)),
-    rwlock: () => rwlockSections(kernel, new RwLocks(kernel.cpu, locks)),
-    seqlock: () => seqlockSections(kernel, new SeqLocks(kernel.cpu, locks)),
+function sectionsOf(kernel: Kernel, options: ProgramOptions): Sections {
+  const kinds: Record<string, (kernel: Kernel) => Sections> = {
+    mutex: mutexSections,
+    rwsem: rwsemSections,
+    rwlock: rwlockSections,
+    seqlock: seqlockSections,
   };
-  return { slots, data, sections: kinds[String(options.lock)]() };
+  return kinds[String(options.lock)](kernel);
 }
 
-function mutexSections({ memory }: Kernel, mutexes: Mutexes): Sections {
+function mutexSections({ memory, mutexes }: Kernel): Sections {
   const write = (lock: Pointer, section: () => void): void => {
     mutexes.lock(lock);
     section();
@@ -141,7 +134,7 @@ function mutexSections({ memory }: Kernel, mutexes: Mutexes): Sections {
   };
 }
 
-function rwsemSections({ memory, cpu }: Kernel, sems: RwSemaphores): Sections {
+function rwsemSections({ memory, cpu, rwsems: sems }: Kernel): Sections {
   return {
     format: (lock) => sems.format(lock, LockClass.TEST_A),
     write: (lock, section) => {
@@ -165,7 +158,7 @@ function rwsemSections({ memory, cpu }: Kernel, sems: RwSemaphores): Sections {
   };
 }
 
-function rwlockSections({ memory, cpu }: Kernel, rwlocks: RwLocks): Sections {
+function rwlockSections({ memory, cpu, rwlocks }: Kernel): Sections {
   return {
     format: (lock) => rwlocks.format(lock, LockClass.TEST_A),
     write: (lock, section) => {
@@ -182,7 +175,7 @@ function rwlockSections({ memory, cpu }: Kernel, rwlocks: RwLocks): Sections {
   };
 }
 
-function seqlockSections({ memory }: Kernel, seqlocks: SeqLocks): Sections {
+function seqlockSections({ memory, seqlocks }: Kernel): Sections {
   return {
     format: (lock) => seqlocks.format(lock, LockClass.TEST_A),
     write: (lock, section) => {
