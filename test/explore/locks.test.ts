@@ -26,8 +26,9 @@ async function explore(
     mutants,
   });
   const path = fileURLToPath(new URL(`../support/programs/${program}.ts`, import.meta.url));
-  const plan = { executions, seed, stepLimit: 100_000, hashes: false };
-  const result = await machine.explore(path, { strategy, depth: 3, plan }, { options });
+  const plan = { executions, seed, stepLimit: 100_000, hashes: false, audit: false };
+  const task = { strategy, depth: 3, plan, tape: new Int32Array(0), logFrom: Infinity };
+  const result = await machine.explore(path, task, { options });
   await machine.halt();
   expect(result.fault, `SMPSIM_SEED=${seed}`).toBeNull();
   return result;
