@@ -59,6 +59,7 @@ export function logZones(log: BootLog, { zones, firmware, topology }: MemoryPlan
 
 /** Whether the machine's kernel is built with a zone of this index at all. */
 function hasZone({ zones }: Topology, index: number): boolean {
+  if (index === ZoneIndex.DMA) return zones.dmaBytes > 0;
   if (index === ZoneIndex.DMA32) return zones.dma32Bytes > zones.dmaBytes;
   if (index === ZoneIndex.HIGHMEM) return zones.lowmemBytes !== Number.POSITIVE_INFINITY;
   return index <= ZoneIndex.NORMAL;

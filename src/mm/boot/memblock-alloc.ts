@@ -7,7 +7,7 @@
 
 import { alignUp, LINE_WORDS, pointerOf, WORD_BYTES } from "../../memory/units.ts";
 import type { Memblock } from "./memblock.ts";
-import { findFree, MemblockFlag } from "./memblock-ranges.ts";
+import { findFree } from "./memblock-ranges.ts";
 import { NO_NODE } from "./memblock-regions.ts";
 
 /** As an upper bound: no more than memblock's current limit.  Linux: MEMBLOCK_ALLOC_ACCESSIBLE. */
@@ -33,8 +33,7 @@ export function physAllocRange(memblock: Memblock, request: AllocRequest, exact 
   const { size, align = LINE_BYTES, min = 0, node = NO_NODE } = request;
   const max = request.max ?? ACCESSIBLE;
   const search = { size, align, start: min, end: max === ACCESSIBLE ? memblock.currentLimit : max };
-  const preferred = memblock.hasMirror() ? MemblockFlag.MIRROR : MemblockFlag.NONE;
-  for (const flags of preferred === MemblockFlag.NONE ? [preferred] : [preferred, MemblockFlag.NONE]) {
+  for (const flags of memblock.preferredFlags()) {
     const found = findFree(memblock.filter(node, flags), search, memblock.bottomUp);
     if (found !== 0 && memblock.reserve(found, size)) return found;
     if (node === NO_NODE || exact) continue;

@@ -164,11 +164,12 @@ export class Memblock {
     return { memory: this.memory, reserved: this.reserved, node, flags, movableNode };
   }
 
-  hasMirror(): boolean {
+  /** Flags to search with, the preferred ones first: mirrored memory, if there is any, then all. */
+  preferredFlags(): readonly number[] {
     for (let i = 0; i < this.memory.count; i++) {
-      if ((this.memory.flags(i) & flag.MIRROR) !== 0) return true;
+      if ((this.memory.flags(i) & flag.MIRROR) !== 0) return [flag.MIRROR, flag.NONE];
     }
-    return false;
+    return [flag.NONE];
   }
 
   // ---- trimming ----
@@ -275,9 +276,14 @@ export class Memblock {
     const capacity = list.capacity * 2;
     const size = alignUp(capacity * REGION_WORDS * WORD_BYTES, PAGE_BYTES);
     const limit = this.currentLimit;
-    const filter = this.filter(NO_NODE, this.hasMirror() ? flag.MIRROR : flag.NONE);
-    const find = (start: number, end: number) =>
-      findFree(filter, { size, align: PAGE_BYTES, start, end }, this.bottomUp);
+    const find = (start: number, end: number) => {
+      const search = { size, align: PAGE_BYTES, start, end };
+      for (const flags of this.preferredFlags()) {
+        const found = findFree(this.filter(NO_NODE, flags), search, this.bottomUp);
+        if (found !== 0) return found;
+      }
+      return 0;
+    };
     let place = find(newAreaStart + newAreaBytes, limit);
     if (place === 0 && newAreaBytes > 0) place = find(0, Math.min(newAreaStart, limit));
     if (place === 0) return false;

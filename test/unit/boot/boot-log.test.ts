@@ -86,6 +86,14 @@ test("x86-32 names HighMem and no DMA32", () => {
   expect(zones.map((line) => line.trim().split(" ")[0])).toEqual(["DMA", "Normal", "HighMem"]);
 });
 
+test("a machine without limits below has one zone", () => {
+  const zones = { dmaBytes: 0, dma32Bytes: 0, lowmemBytes: Number.POSITIVE_INFINITY };
+  const lines = texts(bootOnly({ cpus: 1, memoryBytes: 4 * MIB, zones }).log.lines);
+  expect(
+    lines.slice(lines.indexOf("Zone ranges:") + 1, lines.indexOf("Movable zone start for each node")),
+  ).toEqual(["  Normal   [mem 0x0000000000001000-0x00000000003fffff]"]);
+});
+
 test("nothing is named that does not exist", () => {
   expect(bootOnly({ cpus: 1, memoryBytes: GIB }).log.lines.join("\n")).not.toMatch(/SLUB|rcu|Policy/i);
 });

@@ -180,6 +180,22 @@ describe.each([
   });
 });
 
+test("a list grows into mirrored memory if it can, else into other", () => {
+  const arrayBytes = 8 * KIB;
+  for (const [mirrored, expected] of [
+    [64 * KIB, (8 << 20) + 64 * KIB - arrayBytes],
+    [KIB, (16 << 20) - arrayBytes],
+  ]) {
+    const large = emptyMemblock(16 << 20);
+    large.add(1 << 20, 15 << 20);
+    large.mark(8 << 20, mirrored, MemblockFlag.MIRROR);
+    large.allowResize();
+    for (let i = 0; i < 129; i++) large.reserve((2 << 20) + i * 8 * KIB, KIB);
+    large.check();
+    expect(large.reserved.regions * 4).toBe(expected);
+  }
+});
+
 test("what is allocated is zero unless raw", () => {
   for (const [allocate, expected] of [
     [allocTryNode, 0],
