@@ -317,7 +317,8 @@ export class PageLists {
     const factor = memory.read(pcp + pcpField.freeCount);
     const freeAll = factor !== 0 && order !== 0 && order <= COSTLY_ORDER;
     const batch = memory.read(pcp + pcpField.batch);
-    let high = memory.read(pcp + pcpField.high);
+    // What 6.12 tunes from, 6.0 keeps to.
+    let high = memory.read(pcp + pcpField.highMin);
     if (freeAll) high = 0;
     else if ((memory.read(zone + zoneField.flags) & RECLAIM_ACTIVE) !== 0) high = Math.min(batch << 2, high);
     if (count < high) return;
