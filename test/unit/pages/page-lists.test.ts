@@ -123,7 +123,7 @@ describe("giving", () => {
     const freeBefore = machine.pages.vmstat.zoneStateSnapshot(machine.zones[0], 0);
     machine.pages.freePage(given[7]);
     expect(pcpField(machine, "count")).toBe(4);
-    expect(pageLists(machine)[MOVABLE_ORDER_0]).toEqual(given.slice(4).reverse());
+    expect(pageLists(machine)[MOVABLE_ORDER_0]).toEqual(given.slice(4).toReversed());
     expect(machine.pages.vmstat.zoneStateSnapshot(machine.zones[0], 0)).toBe(freeBefore + 4);
     machine.check();
   });
