@@ -260,7 +260,7 @@ const tick =
 function draw(options: Plot.PlotOptions): string {
   const { document } = parseHTML("<!doctype html><html><body></body></html>");
   const plot = Plot.plot({
-    style: { fontSize: "11px" },
+    style: { fontSize: "12px" },
     ...options,
     document: document as NonNullable<Plot.PlotOptions["document"]>,
     className: "plot",

@@ -117,7 +117,7 @@ function phaseCharts(experiment: Experiment, phase: string, isNamed: boolean): s
   return [
     isNamed ? `<h3>${escapeHtml(phase)}</h3>` : "",
     '<div class="charts">',
-    figure("Throughput: operations a second (dotted: ideal)", throughputChart(experiment, phase)),
+    figure("Throughput: ops/s (dotted: ideal)", throughputChart(experiment, phase)),
     figure("Cost: time of a CPU per operation", costChart(experiment, phase)),
     figure("Fairness: each CPU's rate over their mean", fairnessChart(experiment, phase)),
     "</div>",

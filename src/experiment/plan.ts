@@ -66,6 +66,7 @@ export function experimentOf(plan: SweepPlan, outcome: SweepOutcome, title: stri
     machine: { ...machine },
     options: plan.options,
     variants: outcome.variants,
+    othersShare: outcome.othersShare,
     interrupted: outcome.interrupted,
   };
 }

@@ -50,6 +50,8 @@ export interface Experiment {
   readonly machine: Readonly<Record<string, unknown>>;
   readonly options: ProgramOptions;
   readonly variants: readonly VariantResult[];
+  /** Share of the host's cores that other programs used meanwhile; null when it cannot be told. */
+  readonly othersShare: number | null;
   /** Ended early by Ctrl-C: rows are missing or rest on fewer runs. */
   readonly interrupted: boolean;
 }

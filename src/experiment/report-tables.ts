@@ -1,6 +1,7 @@
 /** An experiment as tables of text: the command line and the HTML page draw the same ones. */
 
 import { count, duration, percent, plural, ratio } from "./format.ts";
+import { loadWarning } from "./host-load.ts";
 import type { Experiment, MetricRow, PhaseRow, Row, VariantResult } from "./report-model.ts";
 import { relativeMad } from "./statistics.ts";
 
@@ -213,6 +214,8 @@ export function tableNotes(experiment: Experiment): string[] {
         "so this row shows how the kernel bears the crowd, not how it scales",
     );
   }
+  const warning = loadWarning(experiment.othersShare);
+  if (warning !== null) notes.push(warning);
   if (rows.some(isCutShort)) notes.push(`${CUT_SHORT} cut short: its run was stopped before its time was up`);
   return notes;
 }

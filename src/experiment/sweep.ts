@@ -8,6 +8,7 @@
 
 import type { MachineConfig } from "../machine/config.ts";
 import type { ProgramOptions, RunResult } from "../machine/program.ts";
+import { HostLoad } from "./host-load.ts";
 import type { Row, VariantResult } from "./report-model.ts";
 import { relateRows, summariseRow } from "./summarise.ts";
 
@@ -67,6 +68,7 @@ export interface SweepOutcome {
   readonly mode: RunResult["mode"];
   readonly variants: readonly VariantResult[];
   readonly interrupted: boolean;
+  readonly othersShare: number | null;
 }
 
 /** Length of a warm-up run: long enough for the compiler, short against what is measured. */
@@ -77,6 +79,7 @@ const WARM_UP_SHARE = 0.5;
 export async function sweep(plan: SweepPlan, options: SweepOptions): Promise<SweepOutcome> {
   const results = plan.variants.map(() => new Map<number, RunResult[]>());
   const steps = stepsOf(plan);
+  const load = new HostLoad();
   let broken = false;
   for (const [done, step] of steps.entries()) {
     if (broken || options.signal?.aborted) break;
@@ -97,6 +100,7 @@ export async function sweep(plan: SweepPlan, options: SweepOptions): Promise<Swe
       rows: relateRows(rowsOf(results[i]), mode),
     })),
     interrupted: options.signal?.aborted ?? false,
+    othersShare: load.othersShare(),
   };
 }
 

@@ -79,6 +79,7 @@ export function reportOf(rows: readonly (readonly RunResult[])[], label = ""): R
             ),
           },
         ],
+        othersShare: null,
         interrupted: false,
       },
     ],

@@ -122,6 +122,9 @@ describe("tables", () => {
     expect(table.rows[1]).toMatchObject({ dimmed: true });
     expect(table.rows[1].cells[0]).toBe("4*");
     expect(table.rows[1].cells[5]).toBe("(4.00)");
+    const busy = tableNotes({ ...experiment, othersShare: 0.42 });
+    expect(busy[1]).toMatch(/other programs used 42 % of the host's cores meanwhile/);
+    expect(tableNotes({ ...experiment, othersShare: 0.01 })).toHaveLength(1);
     expect(tableNotes(experiment)[0]).toMatch(/only 2 CPUs can run at once here \(2 host cores\)/);
   });
 
