@@ -66,6 +66,9 @@ class Lane {
   readonly slices: readonly Slice[];
   readonly names: TraceNames;
   private readonly originNs: number;
+  private readonly dropped: boolean;
+  /** Begin of each handler, by vector, ascending. */
+  private readonly handlers = new Map<number, number[]>();
 
   constructor(trace: CpuTrace, originNs: number, names: TraceNames) {
     this.cpu = trace.cpu;
@@ -73,6 +76,13 @@ class Lane {
     this.slices = slicesOf(trace.records, trace.dropped);
     this.names = names;
     this.originNs = originNs;
+    this.dropped = trace.dropped;
+    for (const { kind, a: vector, startNs } of this.slices) {
+      if (kind !== "irq") continue;
+      const begins = this.handlers.get(vector) ?? [];
+      begins.push(startNs);
+      this.handlers.set(vector, begins);
+    }
   }
 
   events(): ChromeEvent[] {
@@ -84,6 +94,12 @@ class Lane {
       ...this.records.flatMap((record, i) => this.momentEvent(record, this.records[i + 1])),
       ...this.holdEvents(),
     ];
+  }
+
+  /** When the first handler of `vector` at or after `sinceNs` began; undefined also when the ring forgot that time. */
+  firstHandlerNs(vector: number, sinceNs: number): number | undefined {
+    if (this.dropped && sinceNs < this.records[0].timeNs) return undefined;
+    return firstFrom(this.handlers.get(vector) ?? [], sinceNs);
   }
 
   /** Microseconds since the first event of the trace. */
@@ -176,17 +192,25 @@ function arrows(lanes: readonly Lane[]): ChromeEvent[] {
   for (const lane of lanes) {
     for (const { code, a: target, b: vector, timeNs } of lane.records) {
       if (code !== TraceEvent.IPI_SEND) continue;
-      const handler = lanes
-        .find((candidate) => candidate.cpu === target)
-        ?.slices.find((s) => s.kind === "irq" && s.a === vector && s.startNs >= timeNs);
-      if (handler === undefined) continue;
+      const servedNs = lanes.find((candidate) => candidate.cpu === target)?.firstHandlerNs(vector, timeNs);
+      if (servedNs === undefined) continue;
       const common = { name: lane.names.vector(vector), cat: "ipi", pid: PROCESS, id: id++ };
-      const ts = lane.time(timeNs);
-      events.push({ ...common, ph: "s", tid: lane.cpu, ts });
-      events.push({ ...common, ph: "f", bp: "e", tid: target, ts: lane.time(handler.startNs) });
+      events.push({ ...common, ph: "s", tid: lane.cpu, ts: lane.time(timeNs) });
+      events.push({ ...common, ph: "f", bp: "e", tid: target, ts: lane.time(servedNs) });
     }
   }
   return events;
+}
+
+/** The smallest value of ascending `values` that is not below `least`. */
+function firstFrom(values: readonly number[], least: number): number | undefined {
+  let [low, high] = [0, values.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle] < least) low = middle + 1;
+    else high = middle;
+  }
+  return values[low];
 }
 
 /** A word address as the byte address that reports print. */

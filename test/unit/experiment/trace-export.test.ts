@@ -144,6 +144,19 @@ describe("chrome trace", () => {
     });
   });
 
+  test("a send from before what the target's ring remembers has no arrow: its handler is forgotten", () => {
+    const handler = [at(500, E.IRQ_ENTER, 2), at(510, E.IRQ_EXIT, 2)];
+    const sends = [at(100, E.IPI_SEND, 1, 2), at(500, E.IPI_SEND, 1, 2)];
+    const { traceEvents } = chromeTrace(
+      [
+        { cpu: 0, records: sends, dropped: false },
+        { cpu: 1, records: handler, dropped: true },
+      ],
+      { title: "test", names, about: {} },
+    );
+    expect(traceEvents.filter((e) => e.ph === "s").map((e) => e.ts)).toEqual([0.4]);
+  });
+
   test("lock holds are asynchronous pairs, since they may overlap", () => {
     const events = traceOf([
       at(0, E.LOCK_HELD_BEGIN, 1, 100),
