@@ -21,7 +21,10 @@ const speedUp = (name: string, one: readonly number[], two: readonly number[]): 
 
 await bench("two-core", "Do two CPUs on two cores allocate pages as much faster as C does?", async () => {
   if (availableParallelism() < 2) return { figures: [], notes: ["the host has one core"] };
-  const machines = [await Running.on({ cpus: 1 }, "page-repeat"), await Running.on({ cpus: 2 }, "page-repeat")];
+  const machines = [
+    await Running.on({ cpus: 1 }, "page-repeat"),
+    await Running.on({ cpus: 2 }, "page-repeat"),
+  ];
   const twin = compileTwin("page-repeat");
   for (const machine of machines) await machine.run(2 * WINDOW_S);
   const sources = machines.map(
