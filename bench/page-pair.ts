@@ -9,7 +9,7 @@ import { compileTwin, NO_GCC } from "./c-twin.ts";
 import { bench, interleave, least } from "./measure.ts";
 import { haltAll, Running } from "./running.ts";
 
-const ROUNDS = 400;
+const ROUNDS = 150;
 const WINDOW_S = 0.005;
 const WARM_UP_S = 0.5;
 

@@ -237,13 +237,13 @@ static void *run(void *argument) {
   cpu->irqs_enabled = 1;
   pthread_barrier_wait(&start);
   double from = now_ns(), done = 0;
-  while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+  do {
     word pfn = alloc_pages(cpu, GFP_KERNEL, 0);
     end_operation(cpu);
     free_pages(cpu, pfn, 0);
     end_operation(cpu);
     done += 2;
-  }
+  } while (!atomic_load_explicit(&stop, memory_order_relaxed));
   results[id].operations = done;
   results[id].elapsed_ns = now_ns() - from;
   free(cpu);
