@@ -6,7 +6,13 @@
  * Format: "Trace Event Format", Duffy and others, Google.
  */
 
-import { type RingContents, TRACE_EVENT_NAMES, TraceEvent, type TraceRecord } from "../memory/trace.ts";
+import {
+  OffCore,
+  type RingContents,
+  TRACE_EVENT_NAMES,
+  TraceEvent,
+  type TraceRecord,
+} from "../memory/trace.ts";
 import { type Slice, slicesOf } from "./trace-slices.ts";
 
 export interface CpuTrace extends RingContents {
@@ -134,8 +140,8 @@ class Lane {
         return { name: this.names.phase(a), args: { phase: a } };
       case "operation":
         return { name: `operation ${a}`, args: { operation: a, argument: b } };
-      case "parked":
-        return { name: "parked", args: {} };
+      case "off core":
+        return { name: a === OffCore.WAITS_FOR_TOKEN ? "ready, waits for a token" : "parked", args: {} };
     }
   }
 

@@ -18,7 +18,7 @@ export interface Slice {
   readonly cut: boolean;
 }
 
-export type SliceKind = "lock wait" | "irq" | "parked" | "phase" | "operation";
+export type SliceKind = "lock wait" | "irq" | "off core" | "phase" | "operation";
 
 interface Open {
   readonly kind: SliceKind;
@@ -28,7 +28,7 @@ interface Open {
 const BEGINS = new Map<number, SliceKind>([
   [TraceEvent.LOCK_WAIT_BEGIN, "lock wait"],
   [TraceEvent.IRQ_ENTER, "irq"],
-  [TraceEvent.PARK, "parked"],
+  [TraceEvent.PARK, "off core"],
   [TraceEvent.PHASE_BEGIN, "phase"],
   [TraceEvent.OPERATION_BEGIN, "operation"],
 ]);
@@ -36,7 +36,7 @@ const BEGINS = new Map<number, SliceKind>([
 const ENDS = new Map<number, SliceKind>([
   [TraceEvent.LOCK_WAIT_END, "lock wait"],
   [TraceEvent.IRQ_EXIT, "irq"],
-  [TraceEvent.RUN, "parked"],
+  [TraceEvent.RUN, "off core"],
   [TraceEvent.PHASE_END, "phase"],
   [TraceEvent.OPERATION_END, "operation"],
 ]);

@@ -15,7 +15,7 @@ export const TraceEvent = {
   IPI_SEND: 5, // a: target CPU, b: vector
   IRQ_ENTER: 6, // a: vector
   IRQ_EXIT: 7,
-  PARK: 8,
+  PARK: 8, // a: why, see OffCore
   RUN: 9,
   PHASE_BEGIN: 10, // a: place of the phase among those of the run
   PHASE_END: 11,
@@ -43,6 +43,14 @@ export const TraceEvent = {
   WAKE: 34,
   /** Free for kernel modules; a and b are theirs. */
   MARK: 14,
+} as const;
+
+/** Why a CPU is off its core. */
+export const OffCore = {
+  /** It waits, and sleeps until it is kicked. */
+  PARKED: 0,
+  /** It could run; other CPUs have the run tokens. */
+  WAITS_FOR_TOKEN: 1,
 } as const;
 
 export const TRACE_EVENT_NAMES: readonly string[] = [

@@ -20,6 +20,7 @@
 import type { Cpu } from "../hardware/cpu.ts";
 import { MachineStopped } from "../memory/bug.ts";
 import { Control, CpuControl, cpuControl, RunState } from "../memory/control.ts";
+import { OffCore, TraceEvent } from "../memory/trace.ts";
 import type { Turn } from "../memory/turn.ts";
 import { HostClock, type HostMoment } from "./host-clock.ts";
 
@@ -104,7 +105,7 @@ export class ParallelTurn implements Turn {
       this.capCredit(this.cpu);
       Atomics.store(words, at, granted ? RUNNING : READY);
       this.unlockScheduler();
-      this.sleepUntilRunning(Infinity);
+      this.sleepUntilRunning(Infinity, OffCore.WAITS_FOR_TOKEN);
     }
     this.sliceStartNs = this.nowNs();
   }
@@ -122,7 +123,7 @@ export class ParallelTurn implements Turn {
     if (Atomics.compareExchange(words, at, RUNNING, PARKED) === RUNNING) {
       this.doubles[(this.self + cpuWords.parks) >> 1]++;
       if (!this.unlimited) this.giveToken();
-      this.sleepUntilRunning(timeoutNs);
+      this.sleepUntilRunning(timeoutNs, OffCore.PARKED);
       this.sliceStartNs = this.nowNs();
     }
     Atomics.and(words, at, ~KICKED);
@@ -183,7 +184,7 @@ export class ParallelTurn implements Turn {
     this.unlockScheduler();
     this.doubles[(this.self + cpuWords.slices) >> 1]++;
     Atomics.notify(words, cpuControl(next) + cpuWords.state);
-    this.sleepUntilRunning(Infinity);
+    this.sleepUntilRunning(Infinity, OffCore.WAITS_FOR_TOKEN);
     this.sliceStartNs = this.nowNs();
     this.processor?.poll();
   }
@@ -270,19 +271,22 @@ export class ParallelTurn implements Turn {
     if (this.doubles[at] < floor) this.doubles[at] = floor;
   }
 
-  private sleepUntilRunning(timeoutNs: number): void {
+  private sleepUntilRunning(timeoutNs: number, reason: number): void {
     const { words } = this;
     const at = this.self + cpuWords.state;
+    if ((Atomics.load(words, at) & BASE) === RUNNING) return;
+    this.processor?.trace.record(TraceEvent.PARK, reason, 0);
     const deadline = timeoutNs === Infinity ? Infinity : this.nowNs() + timeoutNs;
     for (;;) {
       const seen = Atomics.load(words, at);
-      if ((seen & BASE) === RUNNING) return;
+      if ((seen & BASE) === RUNNING) break;
       if (Atomics.load(words, control.panic) !== 0) this.stopped();
       const leftMs =
         (seen & BASE) === PARKED && deadline !== Infinity ? (deadline - this.nowNs()) / 1e6 : Infinity;
       if (leftMs <= 0) this.makeReady(this.cpu);
       else Atomics.wait(words, at, seen, leftMs);
     }
+    this.processor?.trace.record(TraceEvent.RUN, reason, 0);
   }
 
   // ---- the scheduler's own lock: a three-state futex (Drepper, "Futexes are tricky", 2011) ----

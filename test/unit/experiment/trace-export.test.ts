@@ -34,7 +34,7 @@ describe("slices", () => {
     expect(slices.map((s) => [s.kind, s.startNs, s.endNs, s.cut])).toEqual([
       ["phase", 0, 30, false],
       ["lock wait", 10, 20, false],
-      ["parked", 12, 18, false],
+      ["off core", 12, 18, false],
     ]);
   });
 
@@ -155,6 +155,12 @@ describe("chrome trace", () => {
       { title: "test", names, about: {} },
     );
     expect(traceEvents.filter((e) => e.ph === "s").map((e) => e.ts)).toEqual([0.4]);
+  });
+
+  test("a CPU off its core is parked, or ready and without a token", () => {
+    const events = traceOf([at(0, E.PARK, 0), at(5, E.RUN, 0), at(6, E.PARK, 1), at(9, E.RUN, 1)]);
+    const names = events.filter((e) => e.cat === "off core").map((e) => e.name);
+    expect(names).toEqual(["parked", "ready, waits for a token"]);
   });
 
   test("lock holds are asynchronous pairs, since they may overlap", () => {
