@@ -53,6 +53,7 @@ export interface ZoneSpec {
 export interface PageFixture {
   readonly memory: Memory;
   readonly cpus: readonly Cpu[];
+  readonly locks: readonly SpinLocks[];
   /** One allocator a CPU. */
   readonly allocators: readonly PageAllocator[];
   readonly pages: PageAllocator;
@@ -161,6 +162,7 @@ export function pageFixture(options: {
   return {
     memory,
     cpus: all,
+    locks,
     allocators,
     pages: allocators[0],
     zones,

@@ -39,6 +39,8 @@ const MAX_RETRIES = 16;
 
 interface Round {
   flags: number;
+  /** Whether reclaim, compaction or the OOM killer achieved anything since the last look. */
+  progress: boolean;
   withoutProgress: number;
   compactions: number;
   compactPriority: number;
@@ -72,19 +74,25 @@ export class SlowPath {
     const { gfp } = request;
     const round: Round = {
       flags: gfpToAllocFlags(gfp, order),
+      progress: false,
       withoutProgress: 0,
       compactions: 0,
       compactPriority: CompactPriority.SYNC_LIGHT,
-      compactResult: CompactResult.SKIPPED,
+      compactResult: CompactResult.COMPLETE,
     };
     if (this.memory.read(request.first) === 0) return 0;
     if ((round.flags & A.KSWAPD) !== 0) this.wakeKswapds(request);
     const page = this.take(request, round.flags) || this.compactFirst(request, round, rights);
     if (page !== 0) return page;
-    const stopsAfterCompaction =
-      order > COSTLY_ORDER && (gfp & G.NORETRY) !== 0 && round.compactResult <= CompactResult.DEFERRED;
-    const found = stopsAfterCompaction && this.mayReclaim(gfp) ? 0 : this.retry(request, round, rights);
-    return found !== 0 || (gfp & G.NOFAIL) === 0 ? found : this.takeOrBug(request, round);
+    if (order > COSTLY_ORDER && (gfp & G.NORETRY) !== 0 && round.compactResult <= CompactResult.DEFERRED)
+      return 0;
+    for (;;) {
+      const found =
+        this.retry(request, round, rights) || (gfp & G.NOFAIL ? this.takeReserve(request, round) : 0);
+      if (found !== 0 || (gfp & G.NOFAIL) === 0) return found;
+      if (!round.progress) this.reportNoFail(request);
+      round.progress = false;
+    }
   }
 
   /** Rounds of reclaim and compaction until a block is there or nothing more may be tried. */
@@ -99,6 +107,7 @@ export class SlowPath {
       if (page !== 0 || !this.mayReclaim(gfp) || (rights & TaskRight.MEMALLOC) !== 0) return page;
 
       const freed = hooks.directReclaim(request);
+      if (freed > 0) round.progress = true;
       const found = this.takeAfterDrain(request, round.flags) || this.compact(request, round);
       if (found !== 0) return found;
       if ((gfp & G.NORETRY) !== 0) return 0;
@@ -110,6 +119,7 @@ export class SlowPath {
       if (killed.page !== 0) return killed.page;
       if ((rights & TaskRight.OOM_VICTIM) !== 0 && (round.flags & A.OOM) !== 0) return 0;
       if (!killed.progress) return 0;
+      round.progress = true;
       round.withoutProgress = 0;
     }
   }
@@ -149,6 +159,7 @@ export class SlowPath {
     if (request.order === 0) return 0;
     const { result, captured } = this.walk.hooks.directCompact(request, round.compactPriority);
     round.compactResult = result;
+    if (result === CompactResult.SUCCESS) round.progress = true;
     if (result === CompactResult.SKIPPED || result === CompactResult.DEFERRED) return 0;
     if (captured !== 0) {
       const page = this.walk.frames.pageOf(captured);
@@ -223,12 +234,13 @@ export class SlowPath {
   }
 
   /** The last means of a request that must not fail: the reserves of atomic allocations, without emptying them. */
-  private takeOrBug(request: AllocRequest, round: Round): PageRef {
-    const { gfp, order } = request;
+  private takeReserve(request: AllocRequest, round: Round): PageRef {
+    return this.take(request, A.MIN_RESERVE | (round.flags & A.CMA));
+  }
+
+  private reportNoFail({ gfp, order }: AllocRequest): never {
     const words = `order:${order}, mode:0x${gfp.toString(16)}(${formatGfp(gfp)})`;
     if (!this.mayReclaim(gfp)) bug(`__GFP_NOFAIL without __GFP_DIRECT_RECLAIM: ${words}`);
-    const page = this.take(request, A.MIN_RESERVE | (round.flags & A.CMA));
-    if (page !== 0) return page;
     bug(`__GFP_NOFAIL allocation cannot succeed, since nothing makes progress any more: ${words}`);
   }
 
