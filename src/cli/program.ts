@@ -6,6 +6,7 @@ import { addBench } from "./bench.ts";
 import { addBoot } from "./boot.ts";
 import { addDoctor } from "./doctor.ts";
 import { addExplore, addReplay } from "./explore.ts";
+import { addStart } from "./start.ts";
 import { addStress } from "./stress.ts";
 import { addWorkloads } from "./workloads.ts";
 
@@ -28,6 +29,7 @@ export function createProgram(): Command {
     .configureOutput({ outputError: () => {} })
     .configureHelp({ sortSubcommands: false, helpWidth: 110 })
     .addHelpText("after", MORE);
+  addStart(program);
   addBoot(program);
   addBench(program);
   addStress(program);

@@ -75,9 +75,10 @@ function printExperiment(experiment: Experiment): void {
   print(
     dim(
       `${experiment.mode} mode, ${plural(rows[0].hostCores, "host core")}, threads ${pinned}, ${length}, ` +
-        `median of ${plural(experiment.repeats, "run")} ± median deviation, seed ${experiment.seed}\n`,
+        `median of ${plural(experiment.repeats, "run")} ± median deviation, seed ${experiment.seed}`,
     ),
   );
+  print("");
 }
 
 function printComparison(comparison: BaselineComparison): void {

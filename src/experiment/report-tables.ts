@@ -25,9 +25,7 @@ const TOP_LOCKS = 3;
 /** One table a phase; with several variants, their figures side by side. */
 export function scalingTables(experiment: Experiment): Table[] {
   return phaseNames(experiment).map((phase) => {
-    const isCompared = experiment.variants.length > 1;
-    const table = isCompared ? comparedTable(experiment, phase) : plainTable(experiment.variants[0], phase);
-    return { title: phaseTitle(experiment, phase), ...table };
+    return { title: phaseTitle(experiment, phase), ...tableOf(experiment, phase) };
   });
 }
 
@@ -105,6 +103,12 @@ export const phaseNames = (experiment: Experiment): string[] => [
 const phaseTitle = (experiment: Experiment, phase: string): string =>
   phaseNames(experiment).length > 1 ? `${experiment.title}: ${phase}` : experiment.title;
 
+function tableOf(experiment: Experiment, phase: string): Pick<Table, "columns" | "rows"> {
+  const { variants } = experiment;
+  if (variants.length === 1) return plainTable(variants[0], phase);
+  return variants.length === 2 ? comparedTable(experiment, phase) : rankedTable(experiment, phase);
+}
+
 function plainTable(variant: VariantResult, phase: string): Pick<Table, "columns" | "rows"> {
   const found = rowsWith(variant, phase);
   const base = found.find(({ figures }) => figures.baseCpus !== null)?.figures.baseCpus ?? 1;
@@ -161,6 +165,45 @@ function comparedTable(experiment: Experiment, phase: string): Pick<Table, "colu
     };
   });
   return { columns, rows };
+}
+
+/** More variants than fit side by side: a line each, beside those with as many CPUs. */
+function rankedTable({ variants }: Experiment, phase: string): Pick<Table, "columns" | "rows"> {
+  const [first] = variants;
+  const found = variants.flatMap((variant) =>
+    rowsWith(variant, phase).map((found) => ({ variant, ...found })),
+  );
+  const rateOfFirst = (cpus: number): number =>
+    found.find((f) => f.variant === first && f.row.cpus === cpus)?.figures.opsPerSecond.median ?? Number.NaN;
+  return {
+    columns: [
+      "CPUs",
+      "variant",
+      "ops/s",
+      `over ${shortLabel(first)}`,
+      "ns/op",
+      "±",
+      "speed-up",
+      "fairness",
+      "most waited for",
+    ],
+    rows: found
+      .toSorted((a, b) => a.row.cpus - b.row.cpus)
+      .map(({ variant, row, figures }) => ({
+        dimmed: row.oversubscribed,
+        cells: [
+          cpuCell(row),
+          shortLabel(variant),
+          count(figures.opsPerSecond.median),
+          ratio(figures.opsPerSecond.median / rateOfFirst(row.cpus)),
+          duration(figures.nsPerOp.median),
+          percent(relativeMad(figures.nsPerOp)),
+          speedUpCell(row, figures),
+          ratio(figures.fairness.median),
+          topLock(row),
+        ],
+      })),
+  };
 }
 
 /** The value alone: the title says whose it is. */

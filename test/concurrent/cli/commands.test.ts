@@ -213,3 +213,23 @@ describe("workloads", () => {
     });
   });
 });
+
+test("start answers its questions with tables and writes the page", async () => {
+  const page = join(emptyFolder(), "start.html");
+  const { code, stdout, stderr } = await smpsim(
+    "start",
+    "--cpus",
+    "1,2",
+    "--seconds",
+    "0.05",
+    "--repeats",
+    "1",
+    "--out",
+    page,
+  );
+  expect(stderr).toMatch(/^\[1\/\d\] Page allocation/);
+  expect(stdout).toMatch(/Page allocation: what per-CPU page lists buy\n CPUs +6\.12 ops\/s/);
+  expect(stdout).toMatch(/Locks: .*\n CPUs +variant +ops\/s +over tas/);
+  expect(readFileSync(page, "utf8")).toContain("the standard sweep");
+  expect(code).toBe(0);
+});

@@ -135,6 +135,27 @@ describe("tables", () => {
     expect(new Set(table.rows.map((r) => r.cells.length))).toEqual(new Set([table.columns.length]));
   });
 
+  test("more than two variants have a line each, beside those with as many CPUs", () => {
+    const report = comparedReport();
+    const [experiment] = report.experiments;
+    const [first, second] = experiment.variants;
+    const three = { ...experiment, variants: [first, second, { ...second, label: "third" }] };
+    const [table] = scalingTables(three);
+    expect(table.rows.map((r) => r.cells.slice(0, 2))).toEqual([
+      ["1", "off"],
+      ["1", NASTY],
+      ["1", "third"],
+      ["2", "off"],
+      ["2", NASTY],
+      ["2", "third"],
+      ["4*", "off"],
+      ["4*", NASTY],
+      ["4*", "third"],
+    ]);
+    expect(new Set(table.rows.map((r) => r.cells.length))).toEqual(new Set([table.columns.length]));
+    expect(table.columns[3]).toBe("over off");
+  });
+
   test("locks that nobody waited for, and figures that nobody returned, make no table", () => {
     const calm = reportOf([[runResult(evenShares(1, 1, 1), { locks: [lockResult("a", { contended: 0 })] })]]);
     expect(lockTable(calm.experiments[0])).toBeNull();
