@@ -3,7 +3,6 @@ import { HighAtomic } from "../../../src/mm/pages/high-atomic.ts";
 import { MigrateType } from "../../../src/mm/pages/migrate-types.ts";
 import { Node } from "../../../src/mm/pages/node.ts";
 import { Zone } from "../../../src/mm/pages/zone.ts";
-import { SpinLocks } from "../../../src/sync/spinlock.ts";
 import { listed, take } from "../../support/free-lists.ts";
 import { type PageFixture, pageFixture } from "../../support/page-fixture.ts";
 
@@ -19,7 +18,7 @@ interface Reserve {
 
 function reserveOf(pages: number): Reserve {
   const machine = pageFixture({ zones: [{ startPfn: 1024, pages }] });
-  const highAtomic = new HighAtomic(machine.pages.buddy, machine.locks[0] as SpinLocks);
+  const highAtomic = new HighAtomic(machine.pages.buddy, machine.locks[0]);
   const zone = machine.zones[0];
   return {
     machine,

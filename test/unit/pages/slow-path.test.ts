@@ -16,15 +16,20 @@ const { NOWARN, NORETRY, RETRY_MAYFAIL, NOFAIL, MEMALLOC, NOMEMALLOC, THISNODE, 
 /** A zone of 1024 pages with min 100, low 125, high 150; `calls` records what the slow path asked for. */
 function machineOf(hooks: Partial<ReclaimHooks> = {}, cpus = 1): PageFixture & { calls: string[] } {
   const calls: string[] = [];
-  const noted = (name: string): void => void calls.push(name);
   const base: Partial<ReclaimHooks> = {
-    wakeKswapd: () => noted("kswapd"),
-    directReclaim: (request) => (noted("reclaim"), hooks.directReclaim?.(request) ?? 0),
-    directCompact: (request, priority) => (
-      noted(`compact ${priority}`),
-      hooks.directCompact?.(request, priority) ?? { result: CompactResult.SKIPPED, captured: 0 }
-    ),
-    outOfMemory: (request) => (noted("oom"), hooks.outOfMemory?.(request) ?? false),
+    wakeKswapd: () => void calls.push("kswapd"),
+    directReclaim: (request) => {
+      calls.push("reclaim");
+      return hooks.directReclaim?.(request) ?? 0;
+    },
+    directCompact: (request, priority) => {
+      calls.push(`compact ${priority}`);
+      return hooks.directCompact?.(request, priority) ?? { result: CompactResult.SKIPPED, captured: 0 };
+    },
+    outOfMemory: (request) => {
+      calls.push("oom");
+      return hooks.outOfMemory?.(request) ?? false;
+    },
   };
   const { reclaimablePages, taskRights } = hooks;
   const machine = pageFixture({
