@@ -46,7 +46,7 @@ export function addBench(program: Command): void {
     .description("measure a workload over numbers of CPUs")
     .option(
       "--cpus <list>",
-      "numbers of CPUs, for example 1,2,4 or 1-8 (default: up to the host's cores)",
+      "numbers of CPUs, for example 1,2,4 or 1-8 (default: 1, 2, 4 … up to the host's cores, or those of --config or --preset)",
       parseCpuList,
     )
     .option("--seconds <n>", "length of a run, 0.01 to 3600 (default 1)", (t) =>
@@ -78,7 +78,7 @@ async function bench(workload: string, flags: BenchFlags): Promise<void> {
   const plan = planSweep({
     ...choice,
     workload,
-    cpus: flags.cpus ?? atLeast(fewest, defaultCpuList()),
+    cpus: flags.cpus ?? atLeast(fewest, defaultCpuList(choice.machine.cpus)),
     repeats: flags.repeats,
     ...(flags.compare === undefined ? {} : { compare: flags.compare }),
     ...(flags.seconds === undefined ? {} : { seconds: flags.seconds }),

@@ -18,11 +18,10 @@ export function parseCpuList(text: string): number[] {
   return [...new Set(counts)].toSorted((a, b) => a - b);
 }
 
-/** 1, 2, 4 … up to the host's cores, and those. */
-export function defaultCpuList(): number[] {
-  const cores = Math.min(MAX_CPUS, availableParallelism());
-  const powers = Array.from({ length: 9 }, (_, i) => 2 ** i).filter((n) => n < cores);
-  return [...powers, cores];
+/** 1, 2, 4 … up to `most`, and that: the host's cores when nobody says otherwise. */
+export function defaultCpuList(most = Math.min(MAX_CPUS, availableParallelism())): number[] {
+  const powers = Array.from({ length: 9 }, (_, i) => 2 ** i).filter((n) => n < most);
+  return [...powers, most];
 }
 
 export const parseCpuCount = (text: string): number => integer("--cpus", text, 1, MAX_CPUS);

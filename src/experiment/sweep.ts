@@ -91,13 +91,13 @@ export async function sweep(plan: SweepPlan, options: SweepOptions): Promise<Swe
     const rows = results[step.variant];
     rows.set(step.cpus, [...(rows.get(step.cpus) ?? []), result]);
   }
-  const mode = plan.machine.mode ?? "parallel";
+  const modeOf = (machine: MachineConfig): RunResult["mode"] => machine.mode ?? "parallel";
   return {
-    mode,
+    mode: modeOf({ ...plan.machine, ...plan.variants[0].machine }),
     variants: plan.variants.map((variant, i) => ({
       label: variant.label,
       settings: variant.settings,
-      rows: relateRows(rowsOf(results[i]), mode),
+      rows: relateRows(rowsOf(results[i]), modeOf({ ...plan.machine, ...variant.machine })),
     })),
     interrupted: options.signal?.aborted ?? false,
     othersShare: load.othersShare(),
@@ -128,7 +128,8 @@ function requestFor(plan: SweepPlan, step: Step, signal: AbortSignal | undefined
     isWarmUp && plan.seconds !== undefined
       ? Math.min(WARM_UP_SECONDS, plan.seconds * WARM_UP_SHARE)
       : plan.seconds;
-  const seed = plan.seed + Math.max(0, step.repeat - 1);
+  // Seeds are words: the last one is followed by 0.
+  const seed = (plan.seed + Math.max(0, step.repeat - 1)) >>> 0;
   return {
     workload: plan.workload,
     machine: { ...plan.machine, ...variant.machine, cpus: step.cpus, seed },

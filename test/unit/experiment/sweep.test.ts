@@ -51,6 +51,12 @@ describe("sweep", () => {
     expect(progress).toEqual([0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6]);
   });
 
+  test("the seed after the last one is 0", async () => {
+    const { requests, run } = recorder();
+    await sweep({ ...plan, cpus: [1], seed: 0xffffffff }, { run });
+    expect(requests.map((r) => r.machine.seed)).toEqual([0xffffffff, 0xffffffff, 0]);
+  });
+
   test("runs of operations are warmed up in full, and have no time", async () => {
     const { requests, run } = recorder();
     const { seconds: _, ...timeless } = plan;
