@@ -31,7 +31,7 @@ function banner(config: ResolvedConfig): string {
 /** Formats the machine on the boot CPU; returns its kernel and the boot log. */
 export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly string[] } {
   const { memory, config } = parts;
-  const image = declareKernel(config.topology);
+  const image = declareKernel(config.topology, config.boot);
   let spin: SpinLocks | null = null;
   let pages: PageAllocator | null = null;
   const { record, log } = bootMemory({
@@ -48,12 +48,13 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
   });
   const kernel = buildKernel(parts, image, record, { spin, pages });
   kernel.rcu.format();
+  kernel.perCpu.format(record);
   return { kernel, log: log.lines };
 }
 
 /** Builds the kernel of a CPU other than the boot CPU, over what that has formatted. */
 export function attachKernel(parts: BootParts): Kernel {
-  const image = declareKernel(parts.config.topology);
+  const image = declareKernel(parts.config.topology, parts.config.boot);
   const record = attachMemory(parts.memory, image.layout);
   return buildKernel(parts, image, record, { spin: null, pages: null });
 }

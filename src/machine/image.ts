@@ -4,10 +4,13 @@
 
 import type { Topology } from "../hardware/topology.ts";
 import { ImageLayout, type Slot } from "../memory/image.ts";
+import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
+import { PERCPU_DYNAMIC_BYTES, PERCPU_RESERVED_BYTES } from "../mm/boot/percpu-chunk.ts";
 import { Functions } from "../sync/functions.ts";
 import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
 import { OnlineCpus } from "../sync/online.ts";
+import { PerCpu, type PerCpuSlots } from "../sync/percpu.ts";
 import { Rcu } from "../sync/rcu.ts";
 import type { RcuSlots } from "../sync/rcu-grace-period.ts";
 import { declareSleepingLocks, type SleepingLockSlots } from "../sync/sleeper.ts";
@@ -22,9 +25,13 @@ export interface KernelImage {
   readonly online: Slot;
   readonly calls: CallSlots;
   readonly rcu: RcuSlots;
+  readonly perCpu: PerCpuSlots;
 }
 
-export function declareKernel(topology: Topology): KernelImage {
+/** Sizes that boot may be given, and that decide what is declared. */
+export type ImageOptions = Pick<BootOptions, "perCpuReservedBytes" | "perCpuDynamicBytes">;
+
+export function declareKernel(topology: Topology, boot: ImageOptions): KernelImage {
   const layout = new ImageLayout();
   const cpus = topology.possibleCpus;
   return {
@@ -36,5 +43,10 @@ export function declareKernel(topology: Topology): KernelImage {
     online: OnlineCpus.declare(layout),
     calls: CrossCalls.declare(layout, cpus),
     rcu: Rcu.declare(layout),
+    perCpu: PerCpu.declare(
+      layout,
+      boot.perCpuReservedBytes ?? PERCPU_RESERVED_BYTES,
+      boot.perCpuDynamicBytes ?? PERCPU_DYNAMIC_BYTES,
+    ),
   };
 }

@@ -25,13 +25,17 @@ export function inspectKernel(kernel: Kernel, what: Inspection): CheckReport | L
 
 /** Runs the invariants of every subsystem; throws at the first that does not hold. */
 function checkKernel(kernel: Kernel): CheckReport {
-  const { memory, image, pages, topology, calls, rcu } = kernel;
+  const { memory, image, pages, topology, calls, rcu, perCpu } = kernel;
   const freePages = checkPages(pages.frames, pages.vmstat);
   checkBoot(memory, image.mm);
   checkSpinLocks(memory, image.spin, topology.possibleCpus);
   calls.check();
   rcu.check();
-  return { freePages, passed: ["buddy", "page lists", "counters", "zones", "locks", "call queues", "rcu"] };
+  perCpu.check();
+  return {
+    freePages,
+    passed: ["buddy", "page lists", "counters", "zones", "locks", "call queues", "rcu", "per-CPU memory"],
+  };
 }
 
 function lockResults(kernel: Kernel): LockResult[] {

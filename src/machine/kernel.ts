@@ -20,6 +20,8 @@ import { Functions } from "../sync/functions.ts";
 import { CrossCalls } from "../sync/ipi.ts";
 import { Mutexes } from "../sync/mutex.ts";
 import { OnlineCpus } from "../sync/online.ts";
+import { PerCpu } from "../sync/percpu.ts";
+import { PerCpuCounters } from "../sync/percpu-counter.ts";
 import { Rcu } from "../sync/rcu.ts";
 import { RwLocks } from "../sync/rwlock.ts";
 import { RwSemaphores } from "../sync/rwsem.ts";
@@ -59,6 +61,8 @@ export class Kernel {
   readonly online: OnlineCpus;
   readonly calls: CrossCalls;
   readonly rcu: Rcu;
+  readonly perCpu: PerCpu;
+  readonly counters: PerCpuCounters;
   readonly pages: PageAllocator;
   /** CPUs that run programs. */
   readonly cpus: number;
@@ -91,6 +95,9 @@ export class Kernel {
     this.online = new OnlineCpus(this.masks, image.online);
     this.calls = new CrossCalls({ ...this, slots: image.calls });
     this.rcu = new Rcu({ ...this, locks: this.spin, slots: image.rcu });
+    const { masks, spin: locks, record } = this;
+    this.perCpu = new PerCpu({ cpu, locks, cpus: masks.cpus, slots: image.perCpu, units: record });
+    this.counters = new PerCpuCounters({ memory, locks, perCpu: this.perCpu, cpus: masks.cpus });
     cpu.onInterrupt(Vector.TIMER, () => this.rcu.tick());
     this.pages = parts.pages;
     this.pages.install({ report: (text) => this.printk(text) });
