@@ -102,6 +102,23 @@ describe("bench", () => {
     expect(new Set(lines.map((line) => line.split(",").length)).size).toBe(1);
   });
 
+  test("a lock from a file of one's own stands beside the built-in ones", async () => {
+    const mine = "./test/support/locks/exchange-lock.ts";
+    const { code, stdout } = await smpsim(
+      "bench",
+      "lock",
+      "--cpus",
+      "2",
+      ...QUICK,
+      "--compare",
+      `lock=pv,${mine}`,
+      "--check",
+    );
+    expect(stdout).toMatch(/pv ops\/s .*exchange-lock.ts ops\/s/);
+    expect(stdout).toMatch(/^ 2 .*\n/m);
+    expect(code).toBe(0);
+  });
+
   test("--operations does that many on each CPU", async () => {
     const args = ["--operations", "5000", "--repeats", "1", "--memory", "16MiB", "--json"];
     const { stdout } = await smpsim("bench", COUNTER, "--cpus", "2", ...args);
