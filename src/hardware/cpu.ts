@@ -274,9 +274,19 @@ export class Cpu {
   /** Waits for an interrupt and takes it.  Linux: default_idle; the tick is stopped meanwhile. */
   halt(timeoutNs = Infinity): void {
     if (!this.irqsEnabled) bug(`cpu ${this.id}: halt with interrupts off`);
+    this.enterIdle();
+    if (!this.interruptPending) this.turn.park(timeoutNs);
+    this.exitIdle();
+  }
+
+  /** The first half of a halt, up to the sleep: for a scheduler that sleeps in its own way. */
+  enterIdle(): void {
     this.words[this.base + state.idle] = 1;
     this.hooks?.idleEnter();
-    if (!this.interruptPending) this.turn.park(timeoutNs);
+  }
+
+  /** The second half: interrupts are taken. */
+  exitIdle(): void {
     this.hooks?.idleExit();
     this.words[this.base + state.idle] = 0;
     this.poll();

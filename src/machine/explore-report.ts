@@ -7,7 +7,7 @@ import { formatSchedule, type Schedule } from "../schedule/explore/schedule-stri
 import { framesOf } from "./call-frames.ts";
 import type { CampaignResult } from "./explore-run.ts";
 import { formatScene, type Scene } from "./explore-scene.ts";
-import { conflictOf, stepRows, type TableRow, waitersOf } from "./explore-table.ts";
+import { conflictOf, joinEqual, stepRows, type TableRow, waitersOf } from "./explore-table.ts";
 import type { Fault } from "./program.ts";
 import type { CampaignFailure } from "./task.ts";
 
@@ -55,7 +55,7 @@ export function reportFailure(
   const text = formatSchedule(schedule);
   const untraced = whyUntraced(failure, traced);
   const all = traced === null || untraced !== "" ? [] : stepRows(traced);
-  const shown = all.filter((row) => row.matters).slice(-ROWS_SHOWN);
+  const shown = joinEqual(all.filter((row) => row.matters)).slice(-ROWS_SHOWN);
   const { fault } = failure;
   const stack = framesOf(fault.stack);
   const functions = fault.kind === "deadlock" ? waitersOf(all) : conflictOf(all);
@@ -71,7 +71,7 @@ export function reportFailure(
     switches: failure.tape.length / 2 - 1,
     scene: failure.scene,
     rows: shown,
-    rowsLeftOut: failure.step - shown.length,
+    rowsLeftOut: failure.step - shown.reduce((sum, row) => sum + row.times, 0),
     untraced,
     schedule: text,
     command: `npx smpsim replay ${text}`,
@@ -111,11 +111,12 @@ function whyUntraced(failure: CampaignFailure, traced: CampaignResult | null): s
 function formatTable({ rows, rowsLeftOut, scene }: FailureReport): string[] {
   const cpus = scene.cpus.length;
   const used = Array.from({ length: cpus }, (_, cpu) => cpu).filter((cpu) => rows.some((r) => r.cpu === cpu));
+  const textOf = ({ text, times }: TableRow): string => cell(times === 1 ? text : `${text} (${times} times)`);
   const cell = (text: string): string =>
     text.length > WIDEST_CELL ? `${text.slice(0, WIDEST_CELL - 1)}…` : text;
   const widths = new Map(
     used.map((cpu) => {
-      const own = rows.filter((r) => r.cpu === cpu).map((r) => cell(r.text).length);
+      const own = rows.filter((r) => r.cpu === cpu).map((r) => textOf(r).length);
       return [cpu, Math.max(6, ...own)];
     }),
   );
@@ -126,7 +127,7 @@ function formatTable({ rows, rowsLeftOut, scene }: FailureReport): string[] {
   const rule = ["------", ...used.map((cpu) => "-".repeat(widths.get(cpu) ?? 0)), "-----"].join("-+-");
   const head = [line("step", (cpu) => `cpu ${cpu}`, "where"), rule];
   const body = rows.map((row) =>
-    line(String(row.step), (cpu) => (cpu === row.cpu ? cell(row.text) : ""), row.where),
+    line(String(row.step), (cpu) => (cpu === row.cpu ? textOf(row) : ""), row.where),
   );
   const omitted = rowsLeftOut === 0 ? "" : ` (${rowsLeftOut} other steps are left out)`;
   const note = `Last steps on words that CPUs share${omitted}:`;

@@ -4,7 +4,7 @@
  * Looks at the buffers directly: an access through `Memory` would be a step of the execution.
  */
 
-import { CPU_STATE_WORDS, CpuState } from "../hardware/cpu-state.ts";
+import { CPU_STATE_WORDS, CpuState, PREEMPT_NESTING } from "../hardware/cpu-state.ts";
 import { CpuControl, cpuControl } from "../memory/control.ts";
 import type { Region } from "../memory/regions.ts";
 import type { Layout } from "../memory/struct.ts";
@@ -92,7 +92,7 @@ function lookAtCpu({ machine, control, kernel }: CpuThread, ram: Int32Array, cpu
       : "",
     holder: waits && lock !== 0 ? ram[lock + SpinLock.owner] - 1 : -1,
     irqsEnabled: states[own + CpuState.irqsEnabled] !== 0,
-    preemptCount: states[own + CpuState.preemptCount],
+    preemptCount: states[own + CpuState.preemptCount] & PREEMPT_NESTING,
     inInterrupt: states[own + CpuState.hardirqCount] !== 0,
     pending: control[at + CpuControl.pending],
   };

@@ -18,8 +18,8 @@ const CALLERS_SHOWN = 3;
 const LAST_STEPS = 2;
 /** Lock code is where a conflict shows, not what it is about. */
 const LOCK_CODE = /(^|[\\/])src[\\/]sync[\\/]/;
-/** Code that puts a bug into words: what it reads is no part of the race. */
-const REPORTING = /^(.*\.)?(bad|report|describe)[A-Z]/;
+/** Code that puts a bug into words, and the idle loop: what it does is no part of the race. */
+const BESIDES = /^((.*\.)?(bad|report|describe)[A-Z].*|Cpu\.(enter|exit)Idle)$/;
 
 export interface TableRow {
   readonly step: number;
@@ -35,6 +35,8 @@ export interface TableRow {
   /** The innermost function that is not lock code. */
   readonly functionName: string;
   readonly matters: boolean;
+  /** How often it was done in a row; `step` is the first. */
+  readonly times: number;
 }
 
 /** All rows of a traced replay, in step order. */
@@ -50,6 +52,18 @@ export function stepRows(traced: CampaignResult): TableRow[] {
     rows.push(...events.map(rowOfEvent));
   }
   return rows.sort((a, b) => a.step - b.step);
+}
+
+/** Rows that say the same of one CPU, one after the other, as one. */
+export function joinEqual(rows: readonly TableRow[]): TableRow[] {
+  const joined: TableRow[] = [];
+  for (const row of rows) {
+    const last = joined.at(-1);
+    const isSame = last?.cpu === row.cpu && last.text === row.text && last.where === row.where;
+    if (isSame) joined[joined.length - 1] = { ...last, times: last.times + row.times };
+    else joined.push(row);
+  }
+  return joined;
 }
 
 /** The functions of the last two accesses of different CPUs to one word, one of them a write. */
@@ -88,7 +102,8 @@ function rowOfStep(record: StepRecord, matters: boolean): TableRow {
     writes: isWrite(record.kind),
     waits: record.kind === E.WAIT || record.kind === E.PARK,
     functionName: outside?.name ?? "",
-    matters: matters && !frames.some((frame) => REPORTING.test(frame.name)),
+    times: 1,
+    matters: matters && !frames.some((frame) => BESIDES.test(frame.name)),
   };
 }
 
@@ -101,7 +116,7 @@ function rowOfEvent({ step, cpu, code, a, b }: SchedulerEvent): TableRow {
   };
   const text = texts[code] ?? TRACE_EVENT_NAMES[code] ?? String(code);
   const none = { where: "", address: 0, writes: false, waits: false, functionName: "" };
-  return { step, cpu, text, ...none, matters: true };
+  return { step, cpu, text, ...none, matters: true, times: 1 };
 }
 
 function textOf({ kind, place, before, after, words }: StepRecord): string {

@@ -181,6 +181,7 @@ export class ExploreTurn implements Turn {
       words[base + per.timedOut] = 0;
       words[cpuControl(cpu) + CpuControl.pending] = 0;
       words[cpuControl(cpu) + CpuControl.softPending] = 0;
+      words[cpuControl(cpu) + CpuControl.softPending] = 0;
       words[cpuControl(cpu) + CpuControl.waitAddress] = 0;
     }
     words[shared.enabled] = cpus === 31 ? 0x7fffffff : (1 << cpus) - 1;
@@ -212,22 +213,23 @@ export class ExploreTurn implements Turn {
   }
 
   /**
-   * This CPU's program has ended.  Returns true when it is the last one to come to rest; otherwise it answers interrupts
-   * until all are, and returns false with the baton when the next execution (or the campaign's end) has come.
+   * This CPU's program has ended: it idles.  Returns true when it is the last one to come to rest; otherwise it answers
+   * interrupts until all are, and returns false with the baton when the next execution (or the campaign's end) has come.
    */
   endPart(): boolean {
-    const { words } = this;
+    const { words, processor } = this;
+    if (processor?.irqsEnabled === false)
+      throw new KernelBug(`cpu ${this.cpu}: its program ended with interrupts off`);
     for (;;) {
-      while (this.processor?.interruptPending) {
-        if (!this.processor.irqsEnabled)
-          throw new KernelBug(`cpu ${this.cpu}: its program ended with interrupts off`);
-        this.processor.poll();
+      processor?.enterIdle();
+      if (!processor?.interruptPending) {
+        words[this.self + per.status] = ENDED;
+        words[shared.enabled] &= ~(1 << this.cpu);
+        if (--words[shared.unfinished] === 0) return true;
+        this.handOver(this.pickForced());
+        if (words[shared.generation] !== this.generation || words[shared.over] !== 0) return false;
       }
-      words[this.self + per.status] = ENDED;
-      words[shared.enabled] &= ~(1 << this.cpu);
-      if (--words[shared.unfinished] === 0) return true;
-      this.handOver(this.pickForced());
-      if (words[shared.generation] !== this.generation || words[shared.over] !== 0) return false;
+      processor?.exitIdle();
     }
   }
 
