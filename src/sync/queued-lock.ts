@@ -2,21 +2,14 @@
  * Queued spinlock, native form: one word, waiters in a queue, each waiting on its own node.
  * Linux: kernel/locking/qspinlock.c.
  *
- *                 (queue tail, pending bit, lock value)
+ *   word: (tail, pending, locked)
  *
- *              fast     :    slow                                  :    unlock
- *                       :                                          :
- *   uncontended  (0,0,0) -:--> (0,0,1) ------------------------------:--> (*,*,0)
- *                       :       | ^--------.------.             /  :
- *                       :       v           \      \            |  :
- *   pending             :    (0,1,1) +--> (0,1,0)   \           |  :
- *                       :       | ^--'              |           |  :
- *                       :       v                   |           |  :
- *   uncontended queue   :    (n,x,y) +--> (n,0,0) --'           |  :
- *                       :       | ^--'                          |  :
- *                       :       v                               |  :
- *   contended queue     :    (*,x,y) +--> (*,0,0) ---> (*,0,1) -'  :
- *                       :         ^--'                             :
+ *   finds (0,0,0) ------------------------------------------------------------> (0,0,1) holds it
+ *   finds (0,0,1) --pending--> (0,1,1) ..holder leaves.. (0,1,0) --takes over--> (0,0,1) holds it
+ *   finds another --tail----> (me,*,*) ..is the head...... (t,0,0)
+ *                                          nobody behind:  t = me  ------------> (0,0,1) holds it
+ *                                          somebody is:    t = n   ------------> (n,0,1) holds it; n's first is the head
+ *   unlock: (*,*,1) -> (*,*,0)
  *
  * The first waiter sets pending and watches the locked byte; later ones queue.  The head of the queue waits until both
  * are clear.  First come, first served, but for the pending one that may pass a queue just forming.
