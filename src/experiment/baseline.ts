@@ -9,6 +9,7 @@
  * load); compare reports that ran on the same quiet host, and repeat both.
  */
 
+import { loadWarning } from "./host-load.ts";
 import { rankTest, ratioInterval } from "./rank-test.ts";
 import type { Experiment, PhaseRow, Report, Row } from "./report-model.ts";
 
@@ -138,6 +139,18 @@ function hostWarnings(current: Report, old: Report): string[] {
 }
 
 function settingWarnings(entry: Entry, match: Entry): string[] {
+  const sides = [
+    ["the baseline", match],
+    ["this run", entry],
+  ] as const;
+  const busy = sides.flatMap(([when, { experiment }]) => {
+    const warning = loadWarning(experiment.othersShare ?? null);
+    return warning === null ? [] : [`${experiment.workload}, ${when}: ${warning}`];
+  });
+  return [...busy, ...differences(entry, match)];
+}
+
+function differences(entry: Entry, match: Entry): string[] {
   const fields = ["seconds", "operations", "machine", "options"] as const;
   return fields
     .filter((field) => JSON.stringify(entry.experiment[field]) !== JSON.stringify(match.experiment[field]))

@@ -40,7 +40,7 @@ describe("comparison", () => {
       experiments: { seconds: number }[];
     };
     old.host.cores = 64;
-    old.experiments[0].seconds = 9;
+    Object.assign(old.experiments[0], { seconds: 9, othersShare: 0.5 });
     const two = [runResult(evenShares(2, 1, 1e9))];
     const { rows, warnings } = compareWithBaseline(
       reportOf([runs(1), two]),
@@ -49,6 +49,7 @@ describe("comparison", () => {
     expect(rows).toHaveLength(1);
     expect(warnings.join("\n")).toMatch(/host cores differs: 64 in the baseline, 2 here/);
     expect(warnings.join("\n")).toMatch(/seconds differ: 9 in the baseline, 1 here/);
+    expect(warnings.join("\n")).toMatch(/page-bulk, the baseline: other programs used 50 %/);
     expect(warnings.join("\n")).toMatch(/page-bulk get with 2 CPUs is not in the baseline/);
   });
 
