@@ -5,10 +5,12 @@
  */
 
 import { Cpu } from "../hardware/cpu.ts";
+import { bug } from "../memory/bug.ts";
 import { CpuControl, cpuControl } from "../memory/control.ts";
 import type { Memory } from "../memory/memory.ts";
 import { shape } from "../memory/shape.ts";
 import type { Turn } from "../memory/turn.ts";
+import type { RamMemory } from "../memory/wasm-atomics.ts";
 import type { ExploreThread } from "../schedule/explore/create.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
 import type { HostMoment } from "../schedule/host-clock.ts";
@@ -71,6 +73,7 @@ export async function attachCpu(machine: MachineParts, cpu: number, boots: boole
 interface TurnParts {
   readonly explore: ExploreBuffers | null;
   readonly ram: SharedArrayBuffer;
+  readonly wasmRam: RamMemory | null;
   readonly states: SharedArrayBuffer;
   readonly control: Int32Array;
   readonly cpu: number;
@@ -90,5 +93,6 @@ async function createTurnAndMemory(
   const { ParallelTurn } = await import("../schedule/parallel.ts");
   const { PlainMemory } = await import("../memory/plain-memory.ts");
   const turn = new ParallelTurn(parts);
-  return { turn, memory: new PlainMemory({ ...parts, turn }), explore: null };
+  const ram = parts.wasmRam ?? bug("a parallel machine has no WebAssembly memory");
+  return { turn, memory: new PlainMemory({ ...parts, ram, turn }), explore: null };
 }

@@ -5,6 +5,7 @@
 import { CPU_STATE_WORDS } from "../hardware/cpu-state.ts";
 import { controlWords } from "../memory/control.ts";
 import { TraceRing, traceWords } from "../memory/trace.ts";
+import { createRam } from "../memory/wasm-atomics.ts";
 import { planMemory } from "../mm/boot/mm-image.ts";
 import { createExploreBuffers } from "../schedule/explore/create.ts";
 import type { ResolvedConfig } from "./config.ts";
@@ -18,8 +19,10 @@ export function createBuffers(config: ResolvedConfig): Buffers {
   // RAM covers the holes of the physical map, and the window of mem_map above it; the host commits what is touched.
   const { ramBytes } = planMemory(config.topology).memMap;
   const statesBytes = config.cpus * CPU_STATE_WORDS * 4;
+  const wasmRam = config.shape.mode === "parallel" ? createRam(ramBytes) : null;
   return {
-    ram: new SharedArrayBuffer(ramBytes),
+    ram: wasmRam?.buffer ?? new SharedArrayBuffer(ramBytes),
+    wasmRam,
     control: new SharedArrayBuffer(controlWords(config.cpus) * 4),
     states: new SharedArrayBuffer(statesBytes),
     trace: new SharedArrayBuffer(traceWords(config.cpus, ringEvents(config)) * 4),

@@ -4,6 +4,7 @@
  * An answer never rejects: an error crosses as data, since a thrown one loses its fields on the way.
  */
 
+import type { RamMemory } from "../memory/wasm-atomics.ts";
 import type { CampaignPlan } from "../schedule/explore/campaign.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
 import type { LoggedSteps } from "../schedule/explore/step-log.ts";
@@ -16,6 +17,8 @@ import type { CpuResult, Fault, ProgramOptions } from "./program.ts";
 /** The buffers that make a machine. */
 export interface Buffers {
   readonly ram: SharedArrayBuffer;
+  /** The same RAM as a WebAssembly memory; only in parallel mode. */
+  readonly wasmRam: RamMemory | null;
   readonly control: SharedArrayBuffer;
   readonly states: SharedArrayBuffer;
   readonly trace: SharedArrayBuffer;

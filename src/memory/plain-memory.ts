@@ -12,12 +12,13 @@ import { Control, CpuControl, cpuControl, sleeperBucket } from "./control.ts";
 import type { Memory } from "./memory.ts";
 import type { Turn } from "./turn.ts";
 import type { Pointer } from "./units.ts";
+import { type AtomicOperations, atomicsOf, type RamMemory } from "./wasm-atomics.ts";
 
 const control = Control;
 const cpuWords = CpuControl;
 
 export interface MemoryParts {
-  readonly ram: SharedArrayBuffer;
+  readonly ram: RamMemory;
   readonly control: Int32Array;
   /** This CPU's number; -1 for the main thread, which never waits. */
   readonly cpu: number;
@@ -28,6 +29,7 @@ export interface MemoryParts {
 
 export class PlainMemory implements Memory {
   private readonly words: Int32Array;
+  private readonly atomics: AtomicOperations;
   private readonly bytes: Uint8Array;
   private readonly doubles: Float64Array;
   private readonly control: Int32Array;
@@ -36,9 +38,10 @@ export class PlainMemory implements Memory {
   private readonly cpus: number;
 
   constructor(parts: MemoryParts) {
-    this.words = new Int32Array(parts.ram);
-    this.bytes = new Uint8Array(parts.ram);
-    this.doubles = new Float64Array(parts.ram);
+    this.words = new Int32Array(parts.ram.buffer);
+    this.atomics = atomicsOf(parts.ram);
+    this.bytes = new Uint8Array(parts.ram.buffer);
+    this.doubles = new Float64Array(parts.ram.buffer);
     this.control = parts.control;
     this.turn = parts.turn;
     this.cpu = parts.cpu;
@@ -65,34 +68,34 @@ export class PlainMemory implements Memory {
   }
 
   load(address: Pointer): number {
-    return Atomics.load(this.words, address);
+    return this.atomics.load(address);
   }
   store(address: Pointer, value: number): void {
-    Atomics.store(this.words, address, value);
+    this.atomics.store(address, value);
   }
   cas(address: Pointer, expected: number, replacement: number): number {
-    return Atomics.compareExchange(this.words, address, expected, replacement);
+    return this.atomics.cas(address, expected, replacement);
   }
   add(address: Pointer, value: number): number {
-    return Atomics.add(this.words, address, value);
+    return this.atomics.add(address, value);
   }
   and(address: Pointer, value: number): number {
-    return Atomics.and(this.words, address, value);
+    return this.atomics.and(address, value);
   }
   or(address: Pointer, value: number): number {
-    return Atomics.or(this.words, address, value);
+    return this.atomics.or(address, value);
   }
   exchange(address: Pointer, value: number): number {
-    return Atomics.exchange(this.words, address, value);
+    return this.atomics.exchange(address, value);
   }
   loadByte(byteAddress: number): number {
-    return Atomics.load(this.bytes, byteAddress);
+    return this.atomics.loadByte(byteAddress);
   }
   storeByte(byteAddress: number, value: number): void {
-    Atomics.store(this.bytes, byteAddress, value);
+    this.atomics.storeByte(byteAddress, value);
   }
   casByte(byteAddress: number, expected: number, replacement: number): number {
-    return Atomics.compareExchange(this.bytes, byteAddress, expected, replacement);
+    return this.atomics.casByte(byteAddress, expected, replacement);
   }
 
   fill(address: Pointer, words: number, value: number): void {
@@ -113,10 +116,10 @@ export class PlainMemory implements Memory {
   touchLines(_address: Pointer, _lines: number): void {}
 
   waitWhile(address: Pointer, mask: number, value: number, timeoutNs = Infinity): boolean {
-    const { words, turn } = this;
+    const { turn } = this;
     const spins = turn.spinLimit;
     for (let i = 0; i < spins; i++) {
-      if ((Atomics.load(words, address) & mask) !== value) return true;
+      if ((this.atomics.load(address) & mask) !== value) return true;
       turn.relax();
     }
     return this.waitParked(address, mask, value, timeoutNs);
@@ -127,7 +130,7 @@ export class PlainMemory implements Memory {
   }
 
   private waitParked(address: Pointer, mask: number, value: number, timeoutNs: number): boolean {
-    const { control: wiring, turn, words } = this;
+    const { control: wiring, turn } = this;
     if (this.cpu < 0) bug(`the main thread waits on word ${address}: it is no CPU`);
     const self = cpuControl(this.cpu);
     const bucket = control.sleepers + sleeperBucket(address);
@@ -144,7 +147,7 @@ export class PlainMemory implements Memory {
         // An interrupt taken here may wait for another word; only a look after it, with our address published again,
         // sees every store whose waker did not find us.
         turn.relax();
-        if ((Atomics.load(words, address) & mask) !== value) return true;
+        if ((this.atomics.load(address) & mask) !== value) return true;
         const left = deadline - turn.nowNs();
         if (left <= 0) return false;
         turn.park(left);

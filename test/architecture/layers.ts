@@ -91,6 +91,7 @@ export const RESERVED: readonly Reserved[] = [
   {
     names: ["BigInt", "BigInt64Array", "BigUint64Array"],
     folders: ["machine", ...FRONT],
+    files: { "src/memory/wasm-atomics.ts": "the host takes the size of a 64-bit memory as a BigInt, once" },
     reason: "BigInt costs 16 times a number: values of 64 bits are two words",
   },
 ];

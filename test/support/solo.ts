@@ -8,6 +8,7 @@ import { CPU_STATE_WORDS } from "../../src/hardware/cpu-state.ts";
 import { controlWords } from "../../src/memory/control.ts";
 import { PlainMemory } from "../../src/memory/plain-memory.ts";
 import { TraceRing, traceWords } from "../../src/memory/trace.ts";
+import { createRam } from "../../src/memory/wasm-atomics.ts";
 import { hostMoment } from "../../src/schedule/host-clock.ts";
 import { ParallelTurn } from "../../src/schedule/parallel.ts";
 
@@ -23,7 +24,7 @@ export interface Solo {
 export function soloCpu(options: { bytes?: number; cpus?: number; seed?: number } = {}): Solo {
   const { bytes = 1 << 20, cpus = 1, seed = 1 } = options;
   const control = new Int32Array(new SharedArrayBuffer(controlWords(cpus) * 4));
-  const ram = new SharedArrayBuffer(bytes);
+  const ram = createRam(bytes);
   const states = new SharedArrayBuffer(cpus * CPU_STATE_WORDS * 4);
   const rings = new SharedArrayBuffer(traceWords(cpus, 64) * 4);
   const origin = hostMoment();

@@ -6,7 +6,7 @@ import { frameOf, type Pfn } from "../../../src/memory/units.ts";
 import * as stress from "../../../src/workloads/page-stress.ts";
 
 const OPTIONS = { fraction: 0.5, order: 3, drains: 5 };
-const EVERY = 500;
+const EVERY = 20;
 
 export const setup = (kernel: Kernel): unknown => stress.setup(kernel, OPTIONS);
 
@@ -15,6 +15,7 @@ export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): u
   const allocPages = pages.allocPages.bind(pages);
   const freePages = pages.freePages.bind(pages);
   let calls = 0;
+  let frees = 0;
   let last: Pfn = 0;
   if (kernel.cpu.id === 1) {
     pages.allocPages = (gfp, order) => {
@@ -27,7 +28,7 @@ export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): u
     };
     pages.freePages = (pfn, order) => {
       if (pfn === last) last = 0;
-      if (options.how === "lost" && ++calls === EVERY) return;
+      if (options.how === "lost" && ++frees === EVERY) return;
       freePages(pfn, order);
     };
   }
