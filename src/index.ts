@@ -33,5 +33,6 @@ export type {
 } from "./machine/program.ts";
 export type { RunOptions } from "./machine/run.ts";
 export { UsageError } from "./memory/bug.ts";
+export { procNames } from "./procfs/reports.ts";
 export type { ScenarioDescription } from "./scenarios/description.ts";
 export type { MetricsValue, WorkloadDescription } from "./workloads/description.ts";

@@ -6,6 +6,7 @@ import { addBench } from "./bench.ts";
 import { addBoot } from "./boot.ts";
 import { addDoctor } from "./doctor.ts";
 import { addExplore, addReplay } from "./explore.ts";
+import { addProc } from "./proc.ts";
 import { addStart } from "./start.ts";
 import { addStress } from "./stress.ts";
 import { addWorkloads } from "./workloads.ts";
@@ -35,6 +36,7 @@ export function createProgram(): Command {
   addStress(program);
   addExplore(program);
   addReplay(program);
+  addProc(program);
   addWorkloads(program);
   addDoctor(program);
   return program;

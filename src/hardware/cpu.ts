@@ -230,9 +230,9 @@ export class Cpu {
     return Atomics.exchange(this.control, this.softWord, 0);
   }
 
-  /** Interrupts of `vector` taken here since boot. */
-  interruptsTaken(vector: number): number {
-    return this.doubles[(this.base + state.interrupts + 2 * vector) >> 1];
+  /** Interrupts of `vector` taken since boot, here or on `cpu`, which alone counts them: a look from outside is a hint. */
+  interruptsTaken(vector: number, cpu = this.id): number {
+    return this.doubles[(cpu * CPU_STATE_WORDS + state.interrupts + 2 * vector) >> 1];
   }
 
   // ---- lock waits, for the hang report ----

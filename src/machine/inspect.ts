@@ -1,9 +1,11 @@
 /**
- * Looking at a kernel at rest, on the boot CPU: its invariants, its lock statistics.
+ * Looking at a kernel at rest, on the boot CPU: its invariants, its lock statistics, the reports of /proc.
  */
 
+import { bug } from "../memory/bug.ts";
 import { checkBoot } from "../mm/boot/boot-check.ts";
 import { checkPages } from "../mm/pages/check-pages.ts";
+import { reportNamed } from "../procfs/reports.ts";
 import { sumLockStats } from "../sync/lock-stat.ts";
 import { checkSpinLocks } from "../sync/spinlock.ts";
 import type { Kernel } from "./kernel.ts";
@@ -21,6 +23,13 @@ export interface CheckReport {
 
 export function inspectKernel(kernel: Kernel, what: Inspection): CheckReport | LockResult[] {
   return what === "check" ? checkKernel(kernel) : lockResults(kernel);
+}
+
+/** The text of a report that needs a kernel and no measurement. */
+export function renderReport(kernel: Kernel, name: string): string {
+  const report = reportNamed(name);
+  if ("render" in report) return report.render(kernel);
+  return bug(`report ${name} is made of what workload ${report.workload} measures`);
 }
 
 /** Runs the invariants of every subsystem; throws at the first that does not hold. */

@@ -10,6 +10,7 @@ import { UsageError } from "../memory/bug.ts";
 import { CpuControl, cpuControl } from "../memory/control.ts";
 import { Snapshot } from "../memory/snapshot.ts";
 import type { RingContents } from "../memory/trace.ts";
+import { reportNamed } from "../procfs/reports.ts";
 import { hostMoment } from "../schedule/host-clock.ts";
 import { ParallelTurn } from "../schedule/parallel.ts";
 import { createBuffers, ringOf } from "./buffers.ts";
@@ -108,13 +109,31 @@ export class Machine {
 
   /** Runs the invariants of every subsystem, at rest.  The fault says what does not hold. */
   async check(): Promise<{ report: CheckReport | null; fault: Fault | null }> {
-    if (this.state !== "ready") throw new UsageError(`the machine is ${this.state}; it is checked at rest`);
-    const answer = await this.pool.send({ kind: "inspect", cpu: 0, id: this.parts.id, what: "check" });
+    const answer = await this.lookAtRest("checked", {
+      kind: "inspect",
+      cpu: 0,
+      id: this.parts.id,
+      what: "check",
+    });
     if (answer.ok) return { report: answer.value as CheckReport, fault: null };
-    this.state = "dead";
-    await this.pool.destroy();
-    if (answer.stopped) throw new UsageError("the machine has stopped");
     return { report: null, fault: { ...answer.fault, kind: "check" } };
+  }
+
+  /**
+   * A report as Linux prints it, at rest: "buddyinfo" for /proc/buddyinfo; `procNames()` lists them.  "core-latency" is
+   * measured by a run of that workload first.
+   */
+  async proc(name: string): Promise<string> {
+    const report = reportNamed(name);
+    if ("render" in report) {
+      const task = { kind: "proc", cpu: 0, id: this.parts.id, report: name } as const;
+      const answer = await this.lookAtRest("read", task);
+      if (answer.ok) return answer.value as string;
+      throw new Error(`report ${name}: ${answer.fault.message}\n${answer.fault.report}`);
+    }
+    const { cpuResults, fault } = await this.run(report.workload, { operations: 1 });
+    if (fault !== null) throw new Error(`report ${name}: ${fault.message}\n${fault.report}`);
+    return report.renderValues(cpuResults.map(({ value }) => value));
   }
 
   /** Pins the CPUs' threads to one host core, until `release`. */
@@ -150,6 +169,17 @@ export class Machine {
     this.state = "dead";
     await this.broadcast((cpu) => ({ kind: "release", cpu, id: this.parts.id }));
     await this.pool.release();
+  }
+
+  /** Has CPU 0 look at the kernel while nothing runs; an answer that is a fault has killed the machine. */
+  private async lookAtRest(verb: string, task: CpuTask): Promise<Exclude<CpuAnswer, { stopped: true }>> {
+    if (this.state !== "ready") throw new UsageError(`the machine is ${this.state}; it is ${verb} at rest`);
+    const answer = await this.pool.send(task);
+    if (answer.ok) return answer;
+    this.state = "dead";
+    await this.pool.destroy();
+    if (answer.stopped) throw new UsageError("the machine has stopped");
+    return answer;
   }
 
   /** Claims the machine for `program`, whose options are checked first. */

@@ -13,7 +13,7 @@ import { attachCpu, type CpuThread } from "./attach.ts";
 import { explorePart, prepareCampaign } from "./explore-serve.ts";
 import { faultOf } from "./fault.ts";
 import { hangReport } from "./hang-report.ts";
-import { inspectKernel } from "./inspect.ts";
+import { inspectKernel, renderReport } from "./inspect.ts";
 import type { KernelModule } from "./program.ts";
 import type { CpuAnswer, CpuTask, RunValue } from "./task.ts";
 
@@ -62,6 +62,8 @@ async function execute(task: CpuTask): Promise<unknown> {
     }
     case "inspect":
       return alone(threadOf(task.id), ({ kernel }) => inspectKernel(kernel, task.what));
+    case "proc":
+      return alone(threadOf(task.id), ({ kernel }) => renderReport(kernel, task.report));
     case "release":
       threads.delete(task.id);
       return null;

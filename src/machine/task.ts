@@ -117,6 +117,7 @@ export type CpuTask =
       readonly campaign: CampaignTask;
     }
   | { readonly kind: "inspect"; readonly cpu: number; readonly id: number; readonly what: Inspection }
+  | { readonly kind: "proc"; readonly cpu: number; readonly id: number; readonly report: string }
   | { readonly kind: "release"; readonly cpu: number; readonly id: number };
 
 export type CpuAnswer =

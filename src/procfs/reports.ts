@@ -1,0 +1,54 @@
+/** The reports by name. */
+
+import { UsageError } from "../memory/bug.ts";
+import { buddyinfo } from "./buddyinfo.ts";
+import { coreLatency } from "./core-latency.ts";
+import { interrupts } from "./interrupts.ts";
+import { lockStat } from "./lock-stat.ts";
+import { meminfo } from "./meminfo.ts";
+import { numactl } from "./numactl.ts";
+import { pagetypeinfo } from "./pagetypeinfo.ts";
+import type { ProcSource } from "./source.ts";
+import { vmstat } from "./vmstat.ts";
+import { zoneinfo } from "./zoneinfo.ts";
+
+/** A report on a kernel at rest. */
+export interface KernelReport {
+  readonly summary: string;
+  render(source: ProcSource): string;
+}
+
+/** A report on what a workload has measured: from the values that its CPUs returned. */
+export interface MeasuredReport {
+  readonly summary: string;
+  readonly workload: string;
+  renderValues(values: readonly unknown[]): string;
+}
+
+export const REPORTS: Readonly<Record<string, KernelReport | MeasuredReport>> = {
+  buddyinfo: { summary: "free blocks of each order in each zone", render: buddyinfo },
+  pagetypeinfo: { summary: "free blocks and pageblocks by migrate type", render: pagetypeinfo },
+  zoneinfo: { summary: "marks, counters and page lists of each zone", render: zoneinfo },
+  meminfo: { summary: "memory in kilobytes", render: meminfo },
+  vmstat: { summary: "the machine's counters and events", render: vmstat },
+  interrupts: { summary: "interrupts taken by each CPU since boot", render: interrupts },
+  lock_stat: { summary: "how often locks were taken and waited for in the last run", render: lockStat },
+  numactl: { summary: "nodes, their CPUs and memory, distances", render: numactl },
+  "core-latency": {
+    summary: "time of a cache line between each pair of CPUs, measured now",
+    workload: "core-latency",
+    renderValues: coreLatency,
+  },
+};
+
+/** Names of all reports. */
+export function procNames(): string[] {
+  return Object.keys(REPORTS);
+}
+
+/** The report `name`; "/proc/" before it is allowed.  Throws UsageError if there is none. */
+export function reportNamed(name: string): KernelReport | MeasuredReport {
+  const key = name.replace(/^\/proc\//, "");
+  if (Object.hasOwn(REPORTS, key)) return REPORTS[key];
+  throw new UsageError(`proc: there is no report "${name}"; valid are ${procNames().join(", ")}`);
+}
