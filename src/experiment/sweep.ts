@@ -91,18 +91,22 @@ export async function sweep(plan: SweepPlan, options: SweepOptions): Promise<Swe
     const rows = results[step.variant];
     rows.set(step.cpus, [...(rows.get(step.cpus) ?? []), result]);
   }
-  const modeOf = (machine: MachineConfig): RunResult["mode"] => machine.mode ?? "parallel";
+  const modes = plan.variants.map((variant) => modeOf(plan, variant));
   return {
-    mode: modeOf({ ...plan.machine, ...plan.variants[0].machine }),
+    mode: modes[0],
     variants: plan.variants.map((variant, i) => ({
       label: variant.label,
       settings: variant.settings,
-      rows: relateRows(rowsOf(results[i]), modeOf({ ...plan.machine, ...variant.machine })),
+      rows: relateRows(rowsOf(results[i]), modes[i]),
     })),
     interrupted: options.signal?.aborted ?? false,
-    othersShare: load.othersShare(),
+    // Simulated time does not mind who else uses the host.
+    othersShare: modes.includes("parallel") ? load.othersShare() : null,
   };
 }
+
+const modeOf = (plan: SweepPlan, variant: Variant): RunResult["mode"] =>
+  variant.machine.mode ?? plan.machine.mode ?? "parallel";
 
 interface Step {
   readonly cpus: number;
@@ -110,12 +114,16 @@ interface Step {
   readonly repeat: number;
 }
 
+/** Repeat 0 is the warm-up; simulated time is the same cold and warm, and has none. */
 function stepsOf(plan: SweepPlan): Step[] {
   const forward = plan.variants.map((_, i) => i);
   const backward = forward.toReversed();
+  const isWarm = (variant: number): boolean => modeOf(plan, plan.variants[variant]) !== "parallel";
   return plan.cpus.flatMap((cpus) =>
     Array.from({ length: plan.repeats + 1 }, (_, repeat) => repeat).flatMap((repeat) =>
-      (repeat % 2 === 0 ? backward : forward).map((variant) => ({ cpus, variant, repeat })),
+      (repeat % 2 === 0 ? backward : forward)
+        .filter((variant) => repeat > 0 || !isWarm(variant))
+        .map((variant) => ({ cpus, variant, repeat })),
     ),
   );
 }

@@ -51,6 +51,13 @@ describe("sweep", () => {
     expect(progress).toEqual([0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6]);
   });
 
+  test("simulated time needs no warm-up", async () => {
+    const { requests, run } = recorder();
+    const outcome = await sweep({ ...plan, cpus: [1], machine: { mode: "virtual" } }, { run });
+    expect(requests.map((r) => r.seconds)).toEqual([1, 1]);
+    expect(outcome).toMatchObject({ mode: "virtual", othersShare: null });
+  });
+
   test("the seed after the last one is 0", async () => {
     const { requests, run } = recorder();
     await sweep({ ...plan, cpus: [1], seed: 0xffffffff }, { run });
