@@ -66,10 +66,8 @@ export class Buddy {
       if (buddyPfn >= maxPfn) break;
       const buddy = memMap + buddyPfn * PAGE_WORDS;
       const word = memory.read(buddy + pageField.buddy);
-      if (mergeUnchecked) {
-        reached("buddy-merge-no-recheck");
-        if (word === 0) break;
-      } else if (word !== (tag | (order + 1))) break;
+      reached("buddy-merge-no-recheck");
+      if (mergeUnchecked ? word === 0 : word !== (tag | (order + 1))) break;
       if (order >= PAGEBLOCK_ORDER && !this.joinBlocks(type, buddyPfn)) break;
       this.remove(zone, buddy, order);
       memory.work(BUDDY_STEP, 1);
