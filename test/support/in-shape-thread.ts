@@ -4,4 +4,4 @@ import { parentPort, workerData } from "node:worker_threads";
 
 const { module, name } = workerData as { module: string; name: string };
 const exports = (await import(module)) as Record<string, () => unknown>;
-parentPort?.postMessage(await exports[name]());
+parentPort?.postMessage(await exports[name](), []);

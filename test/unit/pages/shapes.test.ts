@@ -4,8 +4,9 @@ import { describe, expect, test } from "vitest";
 import type { Shape } from "../../../src/memory/shape.ts";
 import { inShape } from "../../support/in-shape.ts";
 
-const module = new URL("../../support/shaped-pages.ts", import.meta.url);
-const run = <T>(name: string, shape: Partial<Shape> = {}): Promise<T> => inShape<T>(shape, module, name);
+const lists = new URL("../../support/shaped-lists.ts", import.meta.url);
+const mutants = new URL("../../support/shaped-mutants.ts", import.meta.url);
+const run = <T>(name: string, shape: Partial<Shape> = {}): Promise<T> => inShape<T>(shape, lists, name);
 
 describe("6.0 rules", () => {
   const shape = { pageLists: "6.0" } as const;
@@ -37,40 +38,42 @@ test("without page lists every pair goes to the zone", async () => {
 });
 
 describe("mutants", () => {
-  const mutated = <T>(name: string, mutant: string): Promise<T> => run<T>(name, { mutants: [mutant] });
+  const sound = <T>(name: string): Promise<T> => inShape<T>({}, mutants, name);
+  const mutated = <T>(name: string, mutant: string): Promise<T> =>
+    inShape<T>({ mutants: [mutant] }, mutants, name);
 
   test("buddy-merge-no-recheck merges blocks of different orders", async () => {
-    expect(await run("mergeUnchecked")).toBe("");
+    expect(await sound("mergeUnchecked")).toBe("");
     expect(await mutated("mergeUnchecked", "buddy-merge-no-recheck")).not.toBe("");
   });
 
   test("buddy-free-unlocked frees without the zone's lock", async () => {
-    expect(await run("freeTakesLock")).toBe(true);
+    expect(await sound("freeTakesLock")).toBe(true);
     expect(await mutated("freeTakesLock", "buddy-free-unlocked")).toBe(false);
   });
 
   test("buddy-free-type-unlocked reads the pageblock's type too early", async () => {
-    expect(await run("typeReadUnderLock")).toBe(true);
+    expect(await sound("typeReadUnderLock")).toBe(true);
     expect(await mutated("typeReadUnderLock", "buddy-free-type-unlocked")).toBe(false);
   });
 
   test("pcp-drain-unlocked drains without the list's lock", async () => {
-    expect(await run("drainTakesLock")).toBe(true);
+    expect(await sound("drainTakesLock")).toBe(true);
     expect(await mutated("drainTakesLock", "pcp-drain-unlocked")).toBe(false);
   });
 
   test("pcp-own-unlocked leaves the list's lock alone", async () => {
-    expect(await run("takeTriesLock")).toBe(true);
+    expect(await sound("takeTriesLock")).toBe(true);
     expect(await mutated("takeTriesLock", "pcp-own-unlocked")).toBe(false);
   });
 
   test("vmstat-fold-lost folds by a plain read and write", async () => {
-    expect(await run("foldIsMarked")).toBe(true);
+    expect(await sound("foldIsMarked")).toBe(true);
     expect(await mutated("foldIsMarked", "vmstat-fold-lost")).toBe(false);
   });
 
   test("page-put-plain drops a reference by a plain read and write", async () => {
-    expect(await run("putIsMarked")).toBe(true);
+    expect(await sound("putIsMarked")).toBe(true);
     expect(await mutated("putIsMarked", "page-put-plain")).toBe(false);
   });
 });
