@@ -41,6 +41,8 @@ export interface FailureReport {
   readonly rowsLeftOut: number;
   /** Why there are no rows; "" when there are. */
   readonly untraced: string;
+  /** What the campaign had found before it was made shorter; null when that was not tried. */
+  readonly shrunk: { readonly fromSwitches: number; readonly trials: number } | null;
   readonly schedule: string;
   /** What to type to see it again. */
   readonly command: string;
@@ -73,6 +75,7 @@ export function reportFailure(
     rows: shown,
     rowsLeftOut: failure.step - shown.reduce((sum, row) => sum + row.times, 0),
     untraced,
+    shrunk: null,
     schedule: text,
     command: `npx smpsim replay ${text}`,
   };
@@ -81,10 +84,13 @@ export function reportFailure(
 /** The report as text. */
 export function formatFailure(report: FailureReport): string {
   const { title, execution, steps, switches, cpu, message } = report;
+  const { shrunk } = report;
+  const how =
+    shrunk === null ? "" : `, shrunk from ${shrunk.fromSwitches} in ${count(shrunk.trials, "trial")}`;
   const lines = [
     `FAILURE: ${title}`,
     `  ${message}`,
-    `  noticed by cpu ${cpu} in execution ${execution}, after ${steps} steps and ${switches} switches`,
+    `  noticed by cpu ${cpu} in execution ${execution}, after ${count(steps, "step")} and ${count(switches, "switch")}${how}`,
     ...report.stack.slice(0, 6).map((frame) => `    at ${frame}`),
     "",
     "At that moment:",
@@ -97,6 +103,9 @@ export function formatFailure(report: FailureReport): string {
     lines.push(`Schedule: ${report.schedule}`, `Replay:   ${report.command}`);
   return lines.join("\n");
 }
+
+const count = (n: number, what: string): string =>
+  `${n} ${n === 1 ? what : what.endsWith("h") ? `${what}es` : `${what}s`}`;
 
 function whyUntraced(failure: CampaignFailure, traced: CampaignResult | null): string {
   if (traced === null) {

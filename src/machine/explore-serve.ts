@@ -11,6 +11,7 @@ import { Pct } from "../schedule/explore/pct.ts";
 import { Portfolio } from "../schedule/explore/portfolio.ts";
 import { RandomWalk } from "../schedule/explore/random-walk.ts";
 import { Replay } from "../schedule/explore/replay.ts";
+import { Scripts } from "../schedule/explore/scripts.ts";
 import type { Strategy } from "../schedule/explore/strategy.ts";
 import type { CpuThread } from "./attach.ts";
 import { formatScene, lookAtCpus, placeNamer, type Scene } from "./explore-scene.ts";
@@ -42,6 +43,8 @@ function strategyOf({ explore, control }: CpuThread, task: CampaignTask): Strate
       return new Portfolio(control, new Pct(control, task.depth), new RandomWalk(control));
     case "replay":
       return new Replay(control, explore.replay);
+    case "scripts":
+      return new Scripts(control, explore.replay);
   }
 }
 

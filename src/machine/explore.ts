@@ -12,6 +12,7 @@ import { parseSchedule, type Schedule } from "../schedule/explore/schedule-strin
 import { MAX_EXPLORE_CPUS } from "../schedule/explore/state.ts";
 import { type FailureReport, reportFailure } from "./explore-report.ts";
 import type { CampaignProgress, CampaignResult } from "./explore-run.ts";
+import { shrinkFailure } from "./explore-shrink.ts";
 import { Machine } from "./machine.ts";
 import { notPinned, type Pinning } from "./pin.ts";
 import type { Fault } from "./program.ts";
@@ -48,6 +49,8 @@ export interface ExploreOptions {
   readonly hashes?: boolean;
   /** Pin the CPUs' threads to one host core.  Default true. */
   readonly pin?: boolean;
+  /** Look for a schedule with fewer switches that fails in the same way.  Default true. */
+  readonly shrink?: boolean;
   /** Trace a failure's last steps for the report.  Default true. */
   readonly report?: boolean;
   /** Ends the campaign after the present execution; what was measured is kept. */
@@ -132,8 +135,7 @@ export async function explore(scenario: string, options: ExploreOptions = {}): P
     await machine.halt();
   }
   const seconds = result.elapsedMs / 1000;
-  const { failure } = result;
-  const schedule = failure && scheduleOf(resolved, settings, result, failure);
+  const found = result.failure;
   return {
     mode: "explore",
     scenario,
@@ -152,7 +154,7 @@ export async function explore(scenario: string, options: ExploreOptions = {}): P
     switchesPerExecution: result.executions > 0 ? result.switches / result.executions : 0,
     hash: result.hash >>> 0,
     reached: result.reached,
-    failure: failure && schedule && (await describe(resolved, schedule, failure, options.report ?? true)),
+    failure: found && (await tellFailure(resolved, settings, result.startHash, found, options)),
     fault: result.fault,
   };
 }
@@ -191,6 +193,32 @@ export async function replay(text: string, options: ReplayOptions = {}): Promise
     failure: failure && (await describe(resolved, schedule, failure, options.report ?? true)),
     fault,
   };
+}
+
+/** Shrinks a campaign's failure and tells what happened. */
+async function tellFailure(
+  resolved: ResolvedScenario,
+  settings: Settings,
+  startHash: number,
+  found: CampaignFailure,
+  options: ExploreOptions,
+): Promise<FailureReport> {
+  const { shrink = true, report = true } = options;
+  if (!shrink || found.fault.kind === "nondeterminism") {
+    return describe(resolved, scheduleOf(resolved, settings, startHash, found), found, report);
+  }
+  const run = async (task: CampaignTask): Promise<CampaignResult> => {
+    const machine = await bootFor(resolved, { ...settings, trace: false });
+    try {
+      return await machine.explore(resolved.moduleUrl, task);
+    } finally {
+      await machine.halt();
+    }
+  };
+  const { failure, trials } = await shrinkFailure(found, settings, run);
+  const schedule = scheduleOf(resolved, settings, startHash, failure);
+  const told = await describe(resolved, schedule, failure, report);
+  return { ...told, shrunk: { fromSwitches: found.tape.length / 2 - 1, trials } };
 }
 
 // ---- replays ----
@@ -323,7 +351,7 @@ function bootFor(
 function scheduleOf(
   { name }: ResolvedScenario,
   settings: Settings,
-  { startHash }: CampaignResult,
+  startHash: number,
   failure: CampaignFailure,
 ): Schedule {
   const { execution } = failure;

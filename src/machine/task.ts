@@ -35,11 +35,11 @@ export interface MachineParts {
 }
 
 export interface CampaignTask {
-  readonly strategy: "random" | "pct" | "both" | "replay";
+  readonly strategy: "random" | "pct" | "both" | "replay" | "scripts";
   /** PCT's depth d. */
   readonly depth: number;
   readonly plan: CampaignPlan;
-  /** What `replay` replays: pairs (step, cpu). */
+  /** What `replay` replays: pairs (step, cpu); the scripts of `scripts`, packed. */
   readonly tape?: Int32Array;
   /** On a machine that traces: the step from which all is logged.  Default: nothing is. */
   readonly logFrom?: number;

@@ -82,6 +82,35 @@ describe("a replay", () => {
   });
 });
 
+describe("shrinking", () => {
+  test.each([
+    ["lost-update", "lost-update-torn", 4],
+    ["rcu-callback", "rcu-callback-too-early", 12],
+    ["irq-lock", "irq-lock-not-saved", 10],
+  ] as const)("leaves of %s the few switches that matter", async (scenario, mutant, most) => {
+    const options = { strategy: "random", mutants: [mutant], report: false } as const;
+    const whole = (await explore(scenario, { ...options, shrink: false })).failure;
+    const { failure } = await explore(scenario, options);
+    if (failure === null || whole === null) throw new Error("no failure");
+    expect(whole.shrunk).toBeNull();
+    expect(failure.shrunk?.fromSwitches).toBe(whole.switches);
+    expect(failure.switches).toBeLessThan(whole.switches);
+    expect(failure.switches).toBeLessThanOrEqual(most);
+    expect(failure.kind).toBe(whole.kind);
+    expect((await replay(failure.schedule, { times: 20, report: false })).reproduced).toBe(20);
+    expect((await replay(whole.schedule, { report: false })).verdict).toBe("reproduced");
+  });
+
+  test("keeps the timeouts that a failure needs", async () => {
+    const { failure } = await explore(own("timed-wait"), { strategy: "random" });
+    expect(failure?.message).toBe("the time ran out");
+    expect(failure?.switches).toBe(1);
+    expect(formatFailure(failure as NonNullable<typeof failure>)).toMatch(
+      /after \d+ steps and 1 switch, shrunk from \d+ in \d+ trials/,
+    );
+  });
+});
+
 describe("a failure report", () => {
   test("shows the steps of all CPUs, the places by name, and the command that replays them", async () => {
     const { failure } = await explore("lost-update", { strategy: "random", mutants: ["lost-update-torn"] });

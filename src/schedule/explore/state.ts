@@ -44,6 +44,8 @@ const Shared = struct("explore", {
   changePoint: word("lock:schedulerLock", "counter"),
   lowered: word("lock:schedulerLock", "counter"),
   seed: word("lock:schedulerLock"),
+  /** Scripts: the step at which the present segment ends. */
+  segmentEnd: word("lock:schedulerLock"),
   /** Replay: next entry of the recorded tape, and the step at which it diverged plus 1 (0: it has not). */
   replayAt: word("lock:schedulerLock", "counter"),
   diverged: word("lock:schedulerLock"),
