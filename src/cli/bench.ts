@@ -13,7 +13,7 @@ import { addMachineFlags, chooseMachine, completeConfig, type MachineFlags } fro
 import { printJson, say } from "./output.ts";
 import { ProgressLine } from "./progress.ts";
 import { type Delivery, deliver, newReport, readBaseline } from "./report-output.ts";
-import { writeTrace } from "./trace-file.ts";
+import { recordTrace, writeTrace } from "./trace-file.ts";
 import { decimal, defaultCpuList, integer, parseCpuList } from "./values.ts";
 
 interface BenchFlags extends MachineFlags, Delivery {
@@ -61,7 +61,7 @@ export function addBench(program: Command): void {
     .option("--json", "print one JSON document")
     .option("--csv", "print the single runs as CSV")
     .option("--out <file>", "write a page with plots")
-    .option("--trace <file>", "one more run, recorded for Perfetto or chrome://tracing")
+    .option("--trace <file>", "one more run, recorded for Perfetto or chrome://tracing; --out draws its end")
     .option("--baseline <file>", "compare with a JSON report of before")
     .option("--threshold <percent>", "differences below it do not count, 0 to 100 (default 5)", (t) =>
       decimal("--threshold", t, 0, 100),
@@ -91,10 +91,10 @@ async function bench(workload: string, flags: BenchFlags): Promise<void> {
   const report = newReport(`smpsim bench ${workload}`, [experiment]);
   const threshold = flags.threshold === undefined ? {} : { threshold: flags.threshold / 100 };
   const comparison = baseline === null ? null : compareWithBaseline(report, baseline, threshold);
-  await deliver(report, flags, comparison);
-  if (flags.trace !== undefined && !interruption.signal.aborted) {
-    await writeTrace(plan, flags.trace, interruption.signal);
-  }
+  const isTraced = flags.trace !== undefined && !interruption.signal.aborted && !hasFault(experiment);
+  const trace = isTraced ? await recordTrace(plan, interruption.signal) : null;
+  await deliver(report, flags, { comparison, trace });
+  if (flags.trace !== undefined && trace !== null) writeTrace(trace, flags.trace);
   process.exitCode = interruption.exitCode(exitCodeOf(experiment, comparison, flags.failIfSlower ?? false));
 }
 

@@ -5,6 +5,7 @@ import type { BaselineComparison } from "../experiment/baseline.ts";
 import { reportOf } from "../experiment/bench.ts";
 import { csvOf } from "../experiment/csv.ts";
 import { count, percent, plural, ratio } from "../experiment/format.ts";
+import type { PageExtras } from "../experiment/html.ts";
 import { parseReport } from "../experiment/report-file.ts";
 import type { Experiment, Report } from "../experiment/report-model.ts";
 import { lockTable, metricTable, scalingTables, tableNotes } from "../experiment/report-tables.ts";
@@ -40,11 +41,8 @@ export function readBaseline(path: string): Report {
 }
 
 /** Prints and writes what the flags ask for. */
-export async function deliver(
-  report: Report,
-  flags: Delivery,
-  comparison: BaselineComparison | null = null,
-): Promise<void> {
+export async function deliver(report: Report, flags: Delivery, extras: PageExtras = {}): Promise<void> {
+  const { comparison = null } = extras;
   if (flags.json) printJson(comparison === null ? report : { ...report, baseline: comparison });
   else if (flags.csv) print(csvOf(report));
   else {
@@ -55,7 +53,7 @@ export async function deliver(
   if (flags.out === undefined) return;
   // Loaded late: the plot library takes longer than the rest of the program.
   const { htmlReport } = await import("../experiment/html.ts");
-  writeResult(flags.out, htmlReport(report, comparison));
+  writeResult(flags.out, htmlReport(report, extras));
   say(`wrote ${flags.out}`);
 }
 

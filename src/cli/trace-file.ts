@@ -2,7 +2,7 @@
 
 import { runAndKeepTrace } from "../experiment/machine-runner.ts";
 import type { SweepPlan } from "../experiment/sweep.ts";
-import { chromeTrace } from "../experiment/trace-export.ts";
+import { type ChromeTrace, chromeTrace } from "../experiment/trace-export.ts";
 import { VECTOR_NAMES } from "../hardware/vectors.ts";
 import { lockClassName } from "../sync/lock-class.ts";
 import { say, writeResult } from "./output.ts";
@@ -10,8 +10,8 @@ import { commandLine } from "./report-output.ts";
 
 const LONGEST_SECONDS = 0.5;
 
-/** Records the first variant with the most CPUs of the plan into `path`. */
-export async function writeTrace(plan: SweepPlan, path: string, signal: AbortSignal): Promise<void> {
+/** Records the first variant with the most CPUs of the plan. */
+export async function recordTrace(plan: SweepPlan, signal: AbortSignal): Promise<ChromeTrace> {
   const cpus = plan.cpus[plan.cpus.length - 1];
   const [variant] = plan.variants;
   const { seconds, operations } = plan;
@@ -25,7 +25,7 @@ export async function writeTrace(plan: SweepPlan, path: string, signal: AbortSig
     signal,
   });
   const phases = result.cpuResults[0]?.phases.map((phase) => phase.name) ?? [];
-  const trace = chromeTrace(
+  return chromeTrace(
     traces.map((ring, cpu) => ({ ...ring, cpu })),
     {
       title: `${plan.workload}, ${cpus} CPUs`,
@@ -42,9 +42,10 @@ export async function writeTrace(plan: SweepPlan, path: string, signal: AbortSig
       },
     },
   );
+}
+
+export function writeTrace(trace: ChromeTrace, path: string): void {
   writeResult(path, JSON.stringify(trace));
-  const events = traces.reduce((sum, { records }) => sum + records.length, 0);
-  say(
-    `wrote ${path}: ${events} events of ${cpus} CPUs; open it in https://ui.perfetto.dev or chrome://tracing`,
-  );
+  const events = trace.traceEvents.length;
+  say(`wrote ${path}: ${events} events; open it in https://ui.perfetto.dev or chrome://tracing`);
 }

@@ -63,9 +63,9 @@ export function costChart(experiment: Experiment, phase: string): string {
 export function fairnessChart(experiment: Experiment, phase: string): string {
   const points = pointsOf(experiment, phase);
   const dots = points.flatMap((point) => {
-    const rates = point.figures.perCpu;
-    const mean = rates.reduce((a, b) => a + b, 0) / rates.length;
-    return rates.map((rate, cpu) => ({ ...point, cpu, relative: rate / mean }));
+    const rates = point.figures.perCpu.flatMap((rate, cpu) => (rate === null ? [] : [{ cpu, rate }]));
+    const mean = rates.reduce((sum, { rate }) => sum + rate, 0) / rates.length;
+    return rates.map(({ cpu, rate }) => ({ ...point, cpu, relative: rate / mean }));
   });
   const shift = (series: number): number => (series - (experiment.variants.length - 1) / 2) * 7;
   return chart(experiment, points, {
@@ -124,7 +124,7 @@ export function lockChart(experiment: Experiment): string {
       zero: true,
       ticks: 5,
     },
-    y: { label: "CPUs", domain: bars.map(({ name }) => name), padding: 0.3 },
+    y: { label: null, domain: bars.map(({ name }) => name), padding: 0.3 },
     color: { type: "ordinal", domain: locks, range: locks.map((_, i) => seriesColour(i)) },
     marks: [
       Plot.barX(parts, {

@@ -32,6 +32,7 @@ code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
 figure { margin: 0; padding: .75rem 1rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem; }
 figure svg { display: block; width: 100%; height: auto; --page: var(--card); }
 figcaption { margin-bottom: .25rem; font-size: .9rem; }
+.timeline { width: 100%; height: auto; min-width: 48rem; font-size: 11px; fill: currentColor; background: var(--card); border-radius: .5rem; padding: .5rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: .5rem 0; padding: 0; list-style: none; font-size: .9rem; }
 .legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .4rem; border-radius: 50%; vertical-align: -.05rem; }
 .scroll { overflow-x: auto; }

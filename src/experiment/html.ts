@@ -10,7 +10,9 @@ import {
   seriesColour,
   throughputChart,
 } from "./html-charts.ts";
+import { escapeHtml } from "./html-escape.ts";
 import { STYLE } from "./html-style.ts";
+import { timelineOf } from "./html-timeline.ts";
 import type { Experiment, Report } from "./report-model.ts";
 import {
   lockTable,
@@ -20,9 +22,18 @@ import {
   type Table,
   tableNotes,
 } from "./report-tables.ts";
+import type { ChromeTrace } from "./trace-export.ts";
 
-/** The page; `comparison` adds the verdicts against a baseline. */
-export function htmlReport(report: Report, comparison: BaselineComparison | null = null): string {
+/** What a page may show beside the report itself. */
+export interface PageExtras {
+  /** Verdicts against a baseline. */
+  readonly comparison?: BaselineComparison | null;
+  /** A traced run, drawn as a timeline. */
+  readonly trace?: ChromeTrace | null;
+}
+
+export function htmlReport(report: Report, extras: PageExtras = {}): string {
+  const { comparison = null, trace = null } = extras;
   const { host, versions } = report;
   const facts = [
     `${plural(host.cores, "host core")} (${host.model}, ${bytes(host.memoryBytes)}, ${host.platform} ${host.arch})`,
@@ -38,20 +49,9 @@ export function htmlReport(report: Report, comparison: BaselineComparison | null
     `<p><code>${escapeHtml(report.command)}</code></p>`,
     comparison === null ? "" : baselineSection(comparison),
     ...report.experiments.map(experimentSection),
+    trace === null ? "" : timelineSection(trace),
     "</body>\n</html>\n",
   ].join("\n");
-}
-
-export function escapeHtml(text: string): string {
-  const entities: Record<string, string> = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    '"': "&quot;",
-    "'": "&#39;",
-  };
-  // Control characters have no place in HTML, escaped or not.
-  return Array.from(text, (c) => (c < " " && !"\n\t".includes(c) ? "\ufffd" : (entities[c] ?? c))).join("");
 }
 
 function experimentSection(experiment: Experiment): string {
@@ -128,7 +128,7 @@ function lockFigure(experiment: Experiment): string {
   const svg = lockChart(experiment);
   if (svg === "") return "";
   const names = mostWaited(experiment.variants.flatMap((variant) => variant.rows));
-  return `<div class="charts">${figure("Waiting for locks", legend(names) + svg)}</div>`;
+  return `<div class="charts">${figure("Waiting for locks, by number of CPUs", legend(names) + svg)}</div>`;
 }
 
 const figure = (caption: string, content: string): string =>
@@ -152,6 +152,20 @@ function configuration(experiment: Experiment): string {
       `<tr><td>${escapeHtml(key)}</td><td><code>${escapeHtml(JSON.stringify(value))}</code></td></tr>`,
   );
   return `<details><summary>Configuration</summary><table class="text">${lines.join("")}</table></details>`;
+}
+
+function timelineSection(trace: ChromeTrace): string {
+  const timeline = timelineOf(trace);
+  if (timeline === null) return "";
+  const items = timeline.legend.map(
+    ({ colour, label }) => `<li><i style="background:${colour}"></i>${escapeHtml(label)}</li>`,
+  );
+  return [
+    `<section><h2>Timeline: ${escapeHtml(trace.otherData.title ?? "a traced run")}</h2>`,
+    `<p class="faint">${escapeHtml(timeline.caption)}; arrows: interrupts from sender to handler.</p>`,
+    `<ul class="legend">${items.join("")}</ul>`,
+    `<div class="scroll">${timeline.svg}</div></section>`,
+  ].join("\n");
 }
 
 function baselineSection(comparison: BaselineComparison): string {

@@ -103,8 +103,8 @@ export interface PhaseRow {
   readonly ideal: number | null;
   /** CPUs of the row that speed-up is taken against. */
   readonly baseCpus: number | null;
-  /** Median operations a second of each CPU, by CPU number. */
-  readonly perCpu: readonly number[];
+  /** Median operations a second of each CPU, by CPU number; null for one that takes no part. */
+  readonly perCpu: readonly (number | null)[];
 }
 
 export interface LockRow {

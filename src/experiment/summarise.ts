@@ -89,15 +89,11 @@ function phaseRow(name: string, runs: readonly RunSample[], cpus: number): Phase
   };
 }
 
-function medianRates(samples: readonly PhaseSample[], cpus: number): number[] {
-  return Array.from({ length: cpus }, (_, cpu) =>
-    medianOf(
-      samples.map((sample) => {
-        const share = sample.perCpu.find((s) => s.cpu === cpu);
-        return share === undefined ? 0 : rateOf(share);
-      }),
-    ),
-  );
+function medianRates(samples: readonly PhaseSample[], cpus: number): (number | null)[] {
+  return Array.from({ length: cpus }, (_, cpu) => {
+    const shares = samples.flatMap((sample) => sample.perCpu.filter((share) => share.cpu === cpu));
+    return shares.length === 0 ? null : medianOf(shares.map(rateOf));
+  });
 }
 
 function lockRows(results: readonly RunResult[]): LockRow[] {

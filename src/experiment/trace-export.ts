@@ -63,7 +63,11 @@ export function chromeTrace(
     ...lanes.flatMap((lane) => lane.events()),
     ...arrows(lanes),
   ];
-  return { displayTimeUnit: "ns", otherData: options.about, traceEvents: events };
+  return {
+    displayTimeUnit: "ns",
+    otherData: { title: options.title, ...options.about },
+    traceEvents: events,
+  };
 }
 
 class Lane {

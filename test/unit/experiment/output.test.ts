@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { compareWithBaseline } from "../../../src/experiment/baseline.ts";
 import { csvOf } from "../../../src/experiment/csv.ts";
 import { bytes, count, duration, percent, ratio } from "../../../src/experiment/format.ts";
-import { escapeHtml, htmlReport } from "../../../src/experiment/html.ts";
+import { htmlReport } from "../../../src/experiment/html.ts";
+import { escapeHtml } from "../../../src/experiment/html-escape.ts";
 import { jsonOf } from "../../../src/experiment/report-file.ts";
 import type { Report } from "../../../src/experiment/report-model.ts";
 import { lockTable, metricTable, scalingTables, tableNotes } from "../../../src/experiment/report-tables.ts";
@@ -91,7 +92,9 @@ describe("html", () => {
     const report = reportOf([row(1, { fault, interrupted: true })]);
     const [experiment] = report.experiments;
     const stopped = { ...report, experiments: [{ ...experiment, interrupted: true }] };
-    const text = htmlReport(stopped, compareWithBaseline(stopped, reportOf([row(1)])));
+    const text = htmlReport(stopped, {
+      comparison: compareWithBaseline(stopped, reportOf([row(1)])),
+    });
     expect(text).toContain("&lt;b&gt;broken");
     expect(text).toContain("Stopped before its end");
     expect(text).toContain('<td class="unclear">unclear</td>');

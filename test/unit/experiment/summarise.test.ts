@@ -108,6 +108,18 @@ describe("a row", () => {
   });
 });
 
+test("a CPU that takes no part in a phase has no rate there", () => {
+  const run = runResult({
+    get: [
+      [10, 1e9],
+      [10, 1e9],
+    ],
+  });
+  const [first, second] = run.cpuResults;
+  const alone = { ...run, cpuResults: [first, { ...second, phases: [] }] };
+  expect(summariseRow([alone]).phases[0].perCpu).toEqual([10, null]);
+});
+
 describe("rows", () => {
   test("are related to the one with the fewest CPUs; the ideal ends with the host", () => {
     const rows = relateRows([rowOf(1, 100), rowOf(2, 90), rowOf(8, 30)], "parallel");
