@@ -1,21 +1,39 @@
-/** The called side of the interrupt workloads. */
+/** The called side of the workloads that send interrupts. */
 
 import type { Kernel } from "../../machine/kernel.ts";
 import type { Pointer } from "../../memory/units.ts";
 import type { FunctionId } from "../../sync/functions.ts";
 
 const EVERY_BIT = -1;
-const registered = new WeakMap<object, FunctionId>();
 
-/** The id of a function that does nothing: registered once a machine, by every CPU. */
-export function emptyFunction(kernel: Kernel): FunctionId {
-  let id = registered.get(kernel.functions);
-  if (id === undefined) {
-    id = kernel.functions.register("workload: nothing", () => {});
-    registered.set(kernel.functions, id);
-  }
-  return id;
+/**
+ * A function that other CPUs can call by its id.  Ids are given once a machine, but what a call does changes with each
+ * run: `run` is this CPU's part of the present one.
+ */
+export interface CalledFunction {
+  readonly id: FunctionId;
+  run: (argument: number) => void;
 }
+
+/** What this thread has registered with each machine, by name. */
+const registered = new WeakMap<object, Map<string, CalledFunction>>();
+
+/** The function `name`; every CPU of the machine asks for the same ones in the same order. */
+export function calledFunction(kernel: Kernel, name: string): CalledFunction {
+  const { functions } = kernel;
+  const known = registered.get(functions) ?? new Map<string, CalledFunction>();
+  registered.set(functions, known);
+  let called = known.get(name);
+  if (called === undefined) {
+    const id = functions.register(`workload: ${name}`, (_cpu, argument) => called?.run(argument));
+    called = { id, run: () => {} };
+    known.set(name, called);
+  }
+  return called;
+}
+
+/** The id of a function that does nothing. */
+export const emptyFunction = (kernel: Kernel): FunctionId => calledFunction(kernel, "nothing").id;
 
 /** Answers calls until the word `over` is not 0: between operations, or `halted`. */
 export function callTarget(kernel: Kernel, halted: boolean, over: Pointer): null {

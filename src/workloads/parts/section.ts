@@ -8,11 +8,20 @@ import type { Kernel } from "../../machine/kernel.ts";
 import { bug } from "../../memory/bug.ts";
 import type { Pointer } from "../../memory/units.ts";
 import { LockClass } from "../../sync/lock-class.ts";
+import { REFUSED } from "../../sync/spinlock.ts";
 import type { GuardedPair } from "./guarded-pair.ts";
 
 export interface Section {
+  /** One whole section that writes, or reads. */
   write(): void;
   read(): void;
+  /** Takes the lock for writing, and gives it back: for sections that hold several. */
+  enter(): void;
+  /** As `enter`, but only if nobody is inside; a sequence lock always gets in. */
+  tryEnter(): boolean;
+  leave(): void;
+  /** The pair that the lock guards. */
+  readonly pair: GuardedPair;
 }
 
 export const SECTION_KINDS = ["spin", "spin-irq", "rwlock", "seqlock", "mutex", "rwsem"] as const;
@@ -61,7 +70,7 @@ export function sectionOf(kernel: Kernel, kind: SectionKind, lock: Pointer, pair
 abstract class LockedSection implements Section {
   protected readonly kernel: Kernel;
   protected readonly lock: Pointer;
-  protected readonly pair: GuardedPair;
+  readonly pair: GuardedPair;
 
   constructor(kernel: Kernel, lock: Pointer, pair: GuardedPair) {
     this.kernel = kernel;
@@ -69,8 +78,13 @@ abstract class LockedSection implements Section {
     this.pair = pair;
   }
 
-  protected abstract enter(): void;
-  protected abstract leave(): void;
+  abstract enter(): void;
+  abstract leave(): void;
+
+  tryEnter(): boolean {
+    this.enter();
+    return true;
+  }
 
   write(): void {
     this.enter();
@@ -86,10 +100,13 @@ abstract class LockedSection implements Section {
 }
 
 class SpinSection extends LockedSection {
-  protected enter(): void {
+  enter(): void {
     this.kernel.spin.lock(this.lock);
   }
-  protected leave(): void {
+  override tryEnter(): boolean {
+    return this.kernel.spin.tryLock(this.lock);
+  }
+  leave(): void {
     this.kernel.spin.unlock(this.lock);
   }
 }
@@ -97,19 +114,28 @@ class SpinSection extends LockedSection {
 class SpinIrqSection extends LockedSection {
   private irqs = 0;
 
-  protected enter(): void {
+  enter(): void {
     this.irqs = this.kernel.spin.lockIrqSave(this.lock);
   }
-  protected leave(): void {
+  override tryEnter(): boolean {
+    const irqs = this.kernel.spin.tryLockIrqSave(this.lock);
+    if (irqs === REFUSED) return false;
+    this.irqs = irqs;
+    return true;
+  }
+  leave(): void {
     this.kernel.spin.unlockIrqRestore(this.lock, this.irqs);
   }
 }
 
 class RwLockSection extends LockedSection {
-  protected enter(): void {
+  enter(): void {
     this.kernel.rwlocks.writeLock(this.lock);
   }
-  protected leave(): void {
+  override tryEnter(): boolean {
+    return this.kernel.rwlocks.tryWriteLock(this.lock);
+  }
+  leave(): void {
     this.kernel.rwlocks.writeUnlock(this.lock);
   }
 
@@ -121,10 +147,10 @@ class RwLockSection extends LockedSection {
 }
 
 class SeqLockSection extends LockedSection {
-  protected enter(): void {
+  enter(): void {
     this.kernel.seqlocks.writeLock(this.lock);
   }
-  protected leave(): void {
+  leave(): void {
     this.kernel.seqlocks.writeUnlock(this.lock);
   }
 
@@ -142,19 +168,25 @@ class SeqLockSection extends LockedSection {
 }
 
 class MutexSection extends LockedSection {
-  protected enter(): void {
+  enter(): void {
     this.kernel.mutexes.lock(this.lock);
   }
-  protected leave(): void {
+  override tryEnter(): boolean {
+    return this.kernel.mutexes.tryLock(this.lock);
+  }
+  leave(): void {
     this.kernel.mutexes.unlock(this.lock);
   }
 }
 
 class RwSemSection extends LockedSection {
-  protected enter(): void {
+  enter(): void {
     this.kernel.rwsems.writeLock(this.lock);
   }
-  protected leave(): void {
+  override tryEnter(): boolean {
+    return this.kernel.rwsems.tryWriteLock(this.lock);
+  }
+  leave(): void {
     this.kernel.rwsems.writeUnlock(this.lock);
   }
 
