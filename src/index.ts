@@ -17,6 +17,7 @@ export { csvOf } from "./experiment/csv.ts";
 export { htmlReport } from "./experiment/html.ts";
 export type { Experiment, PhaseRow, Report, Row } from "./experiment/report-model.ts";
 export type { Spread } from "./experiment/statistics.ts";
+export type { Cpu } from "./hardware/cpu.ts";
 export type { MachineConfig, ResolvedConfig } from "./machine/config.ts";
 export type { ExploreOptions, ExploreResult, ReplayOptions, ReplayResult } from "./machine/explore.ts";
 export { explore, replay } from "./machine/explore.ts";
@@ -33,6 +34,8 @@ export type {
 } from "./machine/program.ts";
 export type { RunOptions } from "./machine/run.ts";
 export { UsageError } from "./memory/bug.ts";
+export type { Memory } from "./memory/memory.ts";
 export { procNames } from "./procfs/reports.ts";
 export type { ScenarioDescription } from "./scenarios/description.ts";
+export type { CreateLock, CustomLock } from "./sync/custom-lock.ts";
 export type { MetricsValue, WorkloadDescription } from "./workloads/description.ts";
