@@ -30,6 +30,7 @@ interface ExploreFlags {
   readonly stepLimit?: number;
   readonly audit?: boolean;
   readonly pin: boolean;
+  readonly shrink: boolean;
   readonly json?: boolean;
 }
 
@@ -76,6 +77,7 @@ export function addExplore(program: Command): void {
       integer("--step-limit", t, 1, 0x7fffffff),
     )
     .option("--audit", "run each schedule twice and compare")
+    .option("--no-shrink", "show the failure as found, not with as few switches as possible")
     .option("--no-pin", "leave the threads unpinned")
     .option("--json", "print one JSON document")
     .addHelpText("after", EXPLORE_EXAMPLES)

@@ -7,7 +7,7 @@ const TORN = ["explore", "lost-update", "--mutant", "lost-update-torn", "--seed"
 test("a healthy scenario stays clean; speed and executed places are told", async () => {
   const { code, stdout } = await smpsim("explore", "lost-update", "--runs", "300", "--audit");
   expect(stdout).toMatch(/300 executions of 300, .* steps in .* executions\/s, .* steps\/s/);
-  expect(stdout).toMatch(/places of defects that were executed: lost-update-torn/);
+  expect(stdout).toMatch(/places of defects that were executed: .*lost-update-torn/);
   expect(stdout).toMatch(/no failure; every schedule ran the same way twice/);
   expect(code).toBe(0);
 });
