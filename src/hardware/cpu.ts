@@ -42,6 +42,8 @@ export interface CpuHooks {
    * disabled: no lock is held, interrupts are on.
    */
   runSoftirqs(): void;
+  /** The CPU's task is about to sleep, with interrupts on and no lock that spins. */
+  beforeSleep(): void;
   /** Preemption is possible again after `setNeedResched`; interrupts may be off. */
   reschedule(): void;
   /** Before the CPU sleeps and after.  Neither may wait for anything: a kick would be lost. */
@@ -248,6 +250,12 @@ export class Cpu {
   setLockWait(waitClass: number, lock: number): void {
     this.control[cpuControl(this.id) + CpuControl.waitClass] = waitClass;
     this.control[cpuControl(this.id) + CpuControl.waitLock] = lock;
+  }
+
+  /** To be called before a wait that is a sleep.  Linux: what schedule() does before it switches.  @may-sleep */
+  beforeSleep(): void {
+    this.mightSleep("schedule");
+    this.hooks?.beforeSleep();
   }
 
   // ---- time ----

@@ -49,6 +49,8 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
   const kernel = buildKernel(parts, image, record, { spin, pages });
   kernel.rcu.format();
   kernel.perCpu.format(record);
+  kernel.tasks.format(config.topology.possibleCpus, config.cpus);
+  kernel.waitQueues.formatEntries(config.topology.possibleCpus);
   return { kernel, log: log.lines };
 }
 

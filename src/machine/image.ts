@@ -3,7 +3,7 @@
  */
 
 import type { Topology } from "../hardware/topology.ts";
-import { ImageLayout, type Slot } from "../memory/image.ts";
+import { ImageLayout, type PerCpuSlot, type Slot } from "../memory/image.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
 import { PERCPU_DYNAMIC_BYTES, PERCPU_RESERVED_BYTES } from "../mm/boot/percpu-chunk.ts";
@@ -13,8 +13,11 @@ import { OnlineCpus } from "../sync/online.ts";
 import { PerCpu, type PerCpuSlots } from "../sync/percpu.ts";
 import { Rcu } from "../sync/rcu.ts";
 import type { RcuSlots } from "../sync/rcu-grace-period.ts";
+import { Semaphores } from "../sync/semaphore.ts";
 import { declareSleepingLocks, type SleepingLockSlots } from "../sync/sleeper.ts";
 import { type SpinLockSlots, SpinLocks } from "../sync/spinlock.ts";
+import { Tasks } from "../sync/task.ts";
+import { WaitQueues } from "../sync/wait-queue.ts";
 
 export interface KernelImage {
   readonly layout: ImageLayout;
@@ -26,6 +29,9 @@ export interface KernelImage {
   readonly calls: CallSlots;
   readonly rcu: RcuSlots;
   readonly perCpu: PerCpuSlots;
+  readonly tasks: PerCpuSlot;
+  readonly waitEntries: PerCpuSlot;
+  readonly semaphoreWaiters: PerCpuSlot;
 }
 
 /** Sizes that boot may be given, and that decide what is declared. */
@@ -48,5 +54,8 @@ export function declareKernel(topology: Topology, boot: ImageOptions): KernelIma
       boot.perCpuReservedBytes ?? PERCPU_RESERVED_BYTES,
       boot.perCpuDynamicBytes ?? PERCPU_DYNAMIC_BYTES,
     ),
+    tasks: Tasks.declare(layout),
+    waitEntries: WaitQueues.declare(layout),
+    semaphoreWaiters: Semaphores.declare(layout),
   };
 }

@@ -100,8 +100,7 @@ export class Rcu extends RcuReaders implements CpuHooks {
   synchronize(): void {
     this.cpu.mightSleep("synchronize_rcu");
     const target = this.gp.request(true);
-    this.noteQuiescent();
-    this.prepareSleep();
+    this.cpu.beforeSleep();
     this.gp.waitFor(target);
   }
 
@@ -127,7 +126,7 @@ export class Rcu extends RcuReaders implements CpuHooks {
     const { memory, cpu, gp, masks } = this;
     cpu.mightSleep("rcu_barrier");
     for (let owner = memory.cas(gp.barrierOwner, 0, cpu.id + 1); owner !== 0; ) {
-      this.prepareSleep();
+      this.cpu.beforeSleep();
       memory.waitWhile(gp.barrierOwner, -1, owner);
       owner = memory.cas(gp.barrierOwner, 0, cpu.id + 1);
     }
@@ -141,7 +140,7 @@ export class Rcu extends RcuReaders implements CpuHooks {
     }
     memory.add(gp.barrierLeft, -1);
     for (let left = memory.load(gp.barrierLeft); left !== 0; left = memory.load(gp.barrierLeft)) {
-      this.prepareSleep();
+      this.cpu.beforeSleep();
       memory.waitWhile(gp.barrierLeft, -1, left);
     }
     memory.store(gp.barrierOwner, 0);
@@ -186,9 +185,10 @@ export class Rcu extends RcuReaders implements CpuHooks {
     if (this.callbacks.isWaiting && this.gp.ageNs() > TICK_NS) this.gp.expedite(this.callbacks.lastSeq);
   }
 
-  /** Before this CPU sleeps in a wait: callbacks are then run by an interrupt when they are ready.  @may-sleep */
-  prepareSleep(): void {
+  /** While this CPU sleeps, its callbacks are run by an interrupt when they are ready. */
+  beforeSleep(): void {
     const { memory, base, callbacks } = this;
+    this.noteQuiescent();
     if (callbacks.length === 0) return;
     if (this.cpu.softirqPending) this.core();
     if (callbacks.length === 0) return;

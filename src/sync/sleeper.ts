@@ -77,9 +77,10 @@ export class Sleepers {
     this.memory.store(this.own + sleeper.state, SLEEPING);
   }
 
-  /** Sleeps until woken, or until `timeoutNs` have passed.  @may-sleep */
-  sleep(timeoutNs = Infinity): void {
-    this.memory.waitWhile(this.own + sleeper.state, -1, SLEEPING, timeoutNs);
+  /** Sleeps until woken; false after `timeoutNs`.  @may-sleep */
+  sleep(timeoutNs = Infinity): boolean {
+    this.cpu.beforeSleep();
+    return this.memory.waitWhile(this.own + sleeper.state, -1, SLEEPING, timeoutNs);
   }
 
   /** Ends what `prepare` began without having slept, or after a sleep. */
@@ -92,6 +93,14 @@ export class Sleepers {
     const state = this.slot.of(owner - 1) + sleeper.state;
     this.memory.store(state, RUNNING);
     this.memory.wake(state);
+  }
+
+  /** Wakes `owner` if it sleeps or is about to; whether it did.  Linux: try_to_wake_up. */
+  tryWakeUp(owner: number): boolean {
+    const state = this.slot.of(owner - 1) + sleeper.state;
+    if (this.memory.cas(state, SLEEPING, RUNNING) !== SLEEPING) return false;
+    this.memory.wake(state);
+    return true;
   }
 
   /** Whether `owner` is on its CPU, not asleep.  Linux: owner_on_cpu. */
