@@ -39,6 +39,8 @@ export interface FailureReport {
   readonly rows: readonly TableRow[];
   /** Steps of words that only one CPU uses, and older ones, that are not among the rows. */
   readonly rowsLeftOut: number;
+  /** What the CPUs wrote to the kernel log in this execution. */
+  readonly kernelLog: readonly string[];
   /** Why there are no rows; "" when there are. */
   readonly untraced: string;
   /** What the campaign had found before it was made shorter; null when that was not tried. */
@@ -74,6 +76,7 @@ export function reportFailure(
     scene: failure.scene,
     rows: shown,
     rowsLeftOut: failure.step - shown.reduce((sum, row) => sum + row.times, 0),
+    kernelLog: untraced === "" ? (traced?.kernelLog ?? []) : [],
     untraced,
     shrunk: null,
     schedule: text,
@@ -97,6 +100,12 @@ export function formatFailure(report: FailureReport): string {
     ...formatScene(report.scene).map((line) => `  ${line}`),
     "",
   ];
+  if (report.kernelLog.length > 0)
+    lines.push(
+      "Kernel log:",
+      ...report.kernelLog.flatMap((text) => text.split("\n")).map((l) => `  ${l}`),
+      "",
+    );
   if (report.untraced === "") lines.push(...formatTable(report), "");
   else lines.push(`No table of steps: ${report.untraced}`, "");
   if (report.kind !== "nondeterminism")

@@ -42,6 +42,8 @@ export interface CampaignResult {
   readonly reached: readonly string[];
   /** Replay: the step at which the program took another way than recorded; -1 if it did not. */
   readonly divergedAt: number;
+  /** What the CPUs wrote to the kernel log in the last execution. */
+  readonly kernelLog: readonly string[];
   /** One entry a CPU, on machines that trace. */
   readonly traces: readonly Pick<CampaignAnswer, "log" | "events">[];
 }
@@ -79,6 +81,7 @@ export class CampaignRun {
       startHash: control[explore.startHash] >>> 0,
       reached: [...new Set(answers.flatMap((a) => a.reached))].sort(),
       divergedAt: control[explore.diverged] - 1,
+      kernelLog: answers.flatMap((a) => a.kernelLog),
       traces: answers.map(({ log, events }) => ({ log, events })),
     };
   }

@@ -10,6 +10,9 @@ import type { Region } from "../memory/regions.ts";
 import type { Layout } from "../memory/struct.ts";
 import type { Pointer } from "../memory/units.ts";
 import { exploreCpu, exploreCpuBase, STATUS_NAMES } from "../schedule/explore/state.ts";
+import { Mutex } from "../sync/mutex.ts";
+import { RwLock } from "../sync/rwlock.ts";
+import { RwSemaphore, RwsemBit, RwsemOwner } from "../sync/rwsem-layout.ts";
 import { SpinLock } from "../sync/spinlock-layout.ts";
 import type { CpuThread } from "./attach.ts";
 
@@ -40,6 +43,8 @@ export interface Scene {
   readonly locks: readonly HeldLock[];
 }
 
+/** Below it in a mutex's owner word are flags: see sync/mutex. */
+const MUTEX_OWNER_SHIFT = 3;
 const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
 
 /** Names an address by region, struct and field as they are now. */
@@ -98,14 +103,14 @@ function lookAtCpu({ machine, control, kernel }: CpuThread, ram: Int32Array, cpu
   };
 }
 
-/** The spinlocks in a region that somebody holds. */
+/** The locks in a region that somebody holds. */
 function heldLocks(region: Region, ram: Int32Array): HeldLock[] {
   const offsets = lockOffsets(region.layout, "");
   if (offsets.length === 0) return [];
   const held: HeldLock[] = [];
   for (let i = 0; i < region.count; i++) {
-    for (const { offset, path } of offsets) {
-      const owner = ram[region.start + i * region.stride + offset + SpinLock.owner];
+    for (const { kind, offset, path } of offsets) {
+      const owner = HOLDER_OF[kind](ram, region.start + i * region.stride + offset);
       const where = region.count > 1 ? `${region.name}[${i}]` : region.name;
       if (owner !== 0) held.push({ name: `${where}${path}`, cpu: owner - 1 });
     }
@@ -113,10 +118,27 @@ function heldLocks(region: Region, ram: Int32Array): HeldLock[] {
   return held;
 }
 
-/** Where in a struct there are spinlocks. */
-function lockOffsets(layout: Layout, path: string): { offset: number; path: string }[] {
-  if (layout.name === "spinlock") return [{ offset: 0, path }];
-  return layout.fields.flatMap((field) => {
+/** How the locks of a kind say who holds them: 1 + CPU, or 0. */
+const HOLDER_OF: Readonly<Record<string, (ram: Int32Array, lock: Pointer) => number>> = {
+  spinlock: (ram, lock) => ram[lock + SpinLock.owner],
+  rwlock: (ram, lock) => ram[lock + RwLock.writer],
+  mutex: (ram, lock) => ram[lock + Mutex.owner] >> MUTEX_OWNER_SHIFT,
+  rwsem: (ram, lock) => {
+    const isWritten = (ram[lock + RwSemaphore.count] & RwsemBit.WRITER) !== 0;
+    return isWritten ? ram[lock + RwSemaphore.owner] >> RwsemOwner.SHIFT : 0;
+  },
+};
+
+interface LockPlace {
+  readonly kind: string;
+  readonly offset: number;
+  readonly path: string;
+}
+
+/** Where in a struct there are locks. */
+function lockOffsets(layout: Layout, path: string): LockPlace[] {
+  const own = layout.name in HOLDER_OF ? [{ kind: layout.name, offset: 0, path }] : [];
+  const within = layout.fields.flatMap((field) => {
     const inner = field.embedded;
     if (inner === null) return [];
     const count = Math.floor(field.words / inner.words);
@@ -127,4 +149,5 @@ function lockOffsets(layout: Layout, path: string): { offset: number; path: stri
       })),
     );
   });
+  return [...own, ...within];
 }

@@ -73,6 +73,7 @@ export function explorePart(
   const end = campaignOf(thread, campaign).run<Scene>({
     run: () => {
       kernel.beginRun(Infinity);
+      kernel.takeLog();
       module.run(kernel, options, shared, local);
     },
     check: () => {
@@ -94,6 +95,7 @@ export function explorePart(
     },
     hash: end.hash,
     reached: reachedMutants(),
+    kernelLog: kernel.takeLog(),
     log: log?.take() ?? null,
     events: log === null ? [] : schedulerEvents(thread, logFrom),
   };

@@ -73,6 +73,8 @@ export interface CampaignAnswer {
   readonly hash: number;
   /** Mutants whose places this CPU executed. */
   readonly reached: readonly string[];
+  /** What this CPU wrote to the kernel log in the last execution. */
+  readonly kernelLog: readonly string[];
   /** Only on machines that trace. */
   readonly log: LoggedSteps | null;
   readonly events: readonly SchedulerEvent[];

@@ -3,6 +3,7 @@
 import { resolve } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { explore } from "../../src/machine/explore.ts";
+import { formatFailure } from "../../src/machine/explore-report.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
 
 const own = (name: string): string => resolve(import.meta.dirname, `../support/scenarios/${name}.ts`);
@@ -114,6 +115,17 @@ describe("a failure", () => {
       const { failure } = await explore(own("timed-wait"), { strategy });
       expect(failure?.message).toBe("the time ran out");
     }
+  });
+
+  test("tells which locks were held, and what the kernel log said", async () => {
+    const { failure } = await explore(own("holds-locks"));
+    const names = ["locks.mutex", "locks.sem", "locks.rwlock", "locks.spin[1]"];
+    expect(failure?.scene.locks).toEqual(names.map((name) => ({ name, cpu: 0 })));
+    expect(failure?.kernelLog).toEqual(["all four are held"]);
+    const text = formatFailure(failure as NonNullable<typeof failure>);
+    expect(text).toContain("  cpu 0 holds locks.mutex\n");
+    expect(text).toContain("Kernel log:\n  all four are held\n");
+    expect(text).toContain("FAILURE: bug in run\n  under four locks\n");
   });
 
   test("that is a write through a null pointer is a bug", async () => {

@@ -10,7 +10,7 @@ import { CpuControl, cpuControl } from "../../memory/control.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { shape } from "../../memory/shape.ts";
 import { TraceEvent } from "../../memory/trace.ts";
-import { PAGE_BYTES, type Pointer } from "../../memory/units.ts";
+import { LINE_WORDS, PAGE_BYTES, type Pointer } from "../../memory/units.ts";
 import { DIRTY, type DirtyPages } from "./dirty-pages.ts";
 import { exploreCpu, exploreCpuBase, Status } from "./state.ts";
 import type { StepLog } from "./step-log.ts";
@@ -20,6 +20,10 @@ const tracing = shape.trace;
 const FRAME_SHIFT = 10;
 const E = TraceEvent;
 
+const LINE_MASK = LINE_WORDS - 1;
+/** The end of the cache line of a word, and its start, not before `first`. */
+const lineEnd = (at: Pointer): Pointer => (at | LINE_MASK) + 1;
+const lineStart = (at: Pointer, first: Pointer): Pointer => Math.max(at & ~LINE_MASK, first);
 const wordOf = (byteAddress: number): Pointer => Math.floor(byteAddress / 4);
 
 export interface ExploreMemoryParts {
@@ -181,21 +185,35 @@ export class ExploreMemory implements Memory {
     return found;
   }
 
+  // Bulk: a step a cache line, for another CPU may look at a page half copied.
   fill(address: Pointer, words: number, value: number): void {
-    if (++this.turn.step >= this.turn.next) this.turn.decide();
-    this.noteRange(address, words);
-    this.words.fill(value, address, address + words);
+    this.checkRange(address, words);
     if (tracing) this.log?.addBulk(E.FILL, address, words);
+    const end = address + words;
+    for (let at = address; at < end; ) {
+      const next = Math.min(lineEnd(at), end);
+      this.writePoint(at);
+      this.words.fill(value, at, next);
+      at = next;
+    }
   }
   copy(to: Pointer, from: Pointer, words: number): void {
-    if (++this.turn.step >= this.turn.next) this.turn.decide();
-    this.noteRange(to, words);
-    this.words.copyWithin(to, from, from + words);
+    this.checkRange(to, words);
+    this.checkRange(from, words);
     if (tracing) this.log?.addBulk(E.COPY, to, words);
+    // Backwards where the areas overlap that way, as copyWithin does.
+    const isBackward = from < to;
+    for (let left = words; left > 0; ) {
+      const at = isBackward ? lineStart(to + left - 1, to) : to + words - left;
+      const count = isBackward ? to + left - at : Math.min(lineEnd(at) - at, left);
+      this.writePoint(at);
+      this.words.copyWithin(at, from + at - to, from + at - to + count);
+      left -= count;
+    }
   }
   compare(a: Pointer, b: Pointer, words: number): number {
-    if (++this.turn.step >= this.turn.next) this.turn.decide();
     for (let i = 0; i < words; i++) {
+      if ((i & LINE_MASK) === 0 && ++this.turn.step >= this.turn.next) this.turn.decide();
       const x = this.words[a + i];
       const y = this.words[b + i];
       if (x !== y) return x < y ? -1 : 1;
@@ -239,13 +257,15 @@ export class ExploreMemory implements Memory {
     }
   }
 
-  private noteRange(address: Pointer, words: number): void {
-    if (words <= 0) return;
-    if (address + words > this.words.length)
-      bug(`bulk write of ${words} words at word ${address} leaves RAM`);
-    const last = (address + words - 1) >> FRAME_SHIFT;
-    for (let frame = address >> FRAME_SHIFT; frame <= last; frame++) {
-      if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
-    }
+  private checkRange(address: Pointer, words: number): void {
+    if (address < 0 || words < 0 || address + words > this.words.length)
+      bug(`bulk access of ${words} words at word ${address} leaves RAM`);
+  }
+
+  /** One step that writes within the line of `address`. */
+  private writePoint(address: Pointer): void {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const frame = address >> FRAME_SHIFT;
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
   }
 }
