@@ -96,6 +96,11 @@ export function gfpZone(gfp: number): number {
   return zone;
 }
 
+/** Whether zone modifiers and mobility go together: where not, `gfpZone` or `gfpMigrateType` report a bug. */
+export function gfpIsSound(gfp: number): boolean {
+  return ZONE_OF_MODIFIERS[gfp & ZONE_MODIFIERS] >= 0 && ((gfp >> 3) & 3) !== 3;
+}
+
 /** Linux: gfp_migratetype. */
 export function gfpMigrateType(gfp: number): number {
   const mobility = (gfp >> 3) & 3;

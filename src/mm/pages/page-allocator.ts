@@ -23,8 +23,9 @@ import { cmaRight, Gfp, GfpFlag, gfpMigrateType, gfpZone } from "./gfp.ts";
 import { HighAtomic } from "./high-atomic.ts";
 import { MAX_ORDER, MigrateType } from "./migrate-types.ts";
 import { Node } from "./node.ts";
-import { Page, type PageRef, PageType } from "./page.ts";
+import { PAGE_WORDS, Page, type PageRef, PageType } from "./page.ts";
 import { badPage } from "./page-checks.ts";
+import { PageFastPath } from "./page-fast-path.ts";
 import { PageFlag } from "./page-flags.ts";
 import { PageFree } from "./page-free.ts";
 import { PageGlobals } from "./page-globals.ts";
@@ -70,6 +71,8 @@ export class PageAllocator {
   private readonly freer: PageFree;
   private readonly vmstatUpdate: VmstatUpdate;
   private readonly localNode: number;
+  private readonly fast: PageFastPath;
+  private readonly memMap: Pointer;
   private readonly maxPfn: Pfn;
   private readonly groupsByMobility: boolean;
 
@@ -81,6 +84,8 @@ export class PageAllocator {
     this.localNode = localNode;
     this.frames = new Frames(cpu.memory, parts.globals);
     this.maxPfn = this.frames.maxPfn;
+    this.memMap = this.frames.memMap;
+    this.fast = new PageFastPath(this.frames, locks, cpu.id, localNode);
     this.vmstat = new Vmstat(cpu.memory, this.frames, cpu.id);
     this.buddy = new Buddy(this.frames, this.vmstat);
     const fallback = new Fallback(this.buddy);
@@ -110,11 +115,18 @@ export class PageAllocator {
 
   /** 2^order frames, or 0.  Linux: alloc_pages.  @may-sleep with __GFP_DIRECT_RECLAIM */
   allocPages(gfp: number, order: number): Pfn {
+    if (order === 0) return this.allocPage(gfp);
     return this.allocPagesMask(gfp, order, this.localNode, -1);
   }
 
   /** One frame, or 0.  Linux: alloc_page. */
   allocPage(gfp: number): Pfn {
+    if ((gfp & DIRECT_RECLAIM) !== 0) this.cpu.mightSleep("alloc_pages");
+    const page = this.fast.take(gfp);
+    if (page !== 0) {
+      this.memory.work(PAGE_ALLOC, 1);
+      return (page - this.memMap) >> 4;
+    }
     return this.allocPagesMask(gfp, 0, this.localNode, -1);
   }
 
@@ -190,12 +202,12 @@ export class PageAllocator {
     const { memory } = this;
     if (pfn <= 0 || pfn >= this.maxPfn || order > MAX_ORDER) this.reportFree(pfn, order);
     memory.work(PAGE_FREE, 1);
-    const page = this.frames.pageOf(pfn);
+    const page = this.memMap + pfn * PAGE_WORDS;
     const parts = order !== 0 && this.isShared(page) ? this.headAlone(page, order) : false;
     const before = this.dropReference(page);
     if (before === 1) {
       if (parts) memory.write(page + pageField.type, PageType.ALLOCATED | (order << 8));
-      this.freer.free(page, order);
+      if (order !== 0 || !this.fast.put(page, pfn)) this.freer.free(page, order);
     } else if (before <= 0) badPage(this.frames, page, "double free: the page has no references");
     else if (parts) this.freeAllButHead(pfn, order);
   }

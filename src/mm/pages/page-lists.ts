@@ -28,7 +28,15 @@ import type { Frames } from "./frames.ts";
 import { COSTLY_ORDER } from "./migrate-types.ts";
 import { PAGE_LINKS, Page, type PageRef, PageType } from "./page.ts";
 import { PageGlobals } from "./page-globals.ts";
-import { PCP_LISTS, PcpFlag, type PcpRef, PerCpuPages, pcpListIndex, pcpListOrder } from "./per-cpu-pages.ts";
+import {
+  BATCH_SCALE_MAX,
+  PCP_LISTS,
+  PcpFlag,
+  type PcpRef,
+  PerCpuPages,
+  pcpListIndex,
+  pcpListOrder,
+} from "./per-cpu-pages.ts";
 import { watermarkPages, zoneWatermarkOk } from "./watermark.ts";
 import { Watermark, Zone, ZoneFlag, type ZoneRef } from "./zone.ts";
 import { ZoneIndex } from "./zone-index.ts";
@@ -40,8 +48,6 @@ const pcpField = PerCpuPages;
 const { PCP, NONE } = PageType;
 const { PREV_FREE_HIGH_ORDER, FREE_HIGH_BATCH } = PcpFlag;
 const { BELOW_HIGH, RECLAIM_ACTIVE } = ZoneFlag;
-/** Doublings of a batch at most.  Linux: CONFIG_PCP_BATCH_SCALE_MAX. */
-const BATCH_SCALE_MAX = 5;
 const rules60 = shape.pageLists === "6.0";
 const drainUnlocked = mutant("pcp-drain-unlocked");
 const ownUnlocked = mutant("pcp-own-unlocked");

@@ -16,6 +16,9 @@ export type PcpRef = Pointer;
 const LOW_LISTS = PCP_TYPES * (COSTLY_ORDER + 1);
 export const PCP_LISTS = LOW_LISTS + 2;
 
+/** Doublings of a batch at most.  Linux: CONFIG_PCP_BATCH_SCALE_MAX. */
+export const BATCH_SCALE_MAX = 5;
+
 /** Bits of `per_cpu_pages.flags`. */
 export const PcpFlag = {
   /** The last free was of order 1 to 3. */
