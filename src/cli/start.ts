@@ -46,9 +46,14 @@ const QUESTIONS: readonly Question[] = [
     workload: "lock",
     compare: "lock=tas,ticket,queued,pv",
   },
+  {
+    title: "Counters: one a CPU, neighbours in a cache line, one for all, Linux's batched",
+    workload: "percpu-counter",
+    compare: "form=this-cpu,array,atomic,percpu",
+  },
 ];
 
-const DEFAULT_SECONDS = 0.4;
+const DEFAULT_SECONDS = 0.3;
 
 export function addStart(program: Command): void {
   program

@@ -22,7 +22,7 @@ const EXAMPLES = `
 Examples:
   smpsim stress page-stress --cpus 4 --seconds 30
   smpsim stress page-stress --cpus 8 --tokens free --seed 7    the host may preempt a CPU anywhere
-  smpsim stress lock --checks --set lock=./my-lock.ts          a lock of your own, with costly assertions
+  smpsim stress lock-stress --checks --set lock=./my-lock.ts   a lock of your own, with costly assertions
 
 A failure prints the seed and the command that repeats it.  Real races need not come back at the first try: repeat with
 --seconds longer, or search the schedules with smpsim explore, where a failure replays exactly.`;

@@ -84,6 +84,6 @@ function variantsOf({ compare, description }: SweepWish): Variant[] {
   return values.map((one) => ({
     label: `${key}=${one}`,
     settings: { [key]: one },
-    ...splitSettings([{ key, value: one }], description),
+    ...splitSettings([{ key, value: one }], description, "--compare"),
   }));
 }

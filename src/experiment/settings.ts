@@ -67,6 +67,7 @@ export const descriptionOf = (workload: string): Promise<WorkloadDescription | n
 export function splitSettings(
   settings: readonly Setting[],
   description: WorkloadDescription | null,
+  flag = "--set",
 ): SplitSettings {
   const machine: Record<string, unknown> = {};
   const options: Record<string, string> = {};
@@ -75,7 +76,7 @@ export function splitSettings(
     const known = Object.hasOwn(MACHINE_SETTINGS, key);
     if (known && !(isOption && description !== null)) machine[key] = machineValue(key, value);
     else if (isOption) options[key] = value;
-    else throw new UsageError(unknownKey(key, description));
+    else throw new UsageError(unknownKey(flag, key, description));
   }
   if (description !== null) resolveOptions(description, options);
   resolveConfig({ cpus: 256, ...machine });
@@ -93,10 +94,10 @@ export function settingLines(description: WorkloadDescription | null): string[] 
   return [...own, ...machine];
 }
 
-function unknownKey(key: string, description: WorkloadDescription | null): string {
+function unknownKey(flag: string, key: string, description: WorkloadDescription | null): string {
   const keys = [...Object.keys(description?.options ?? {}), ...Object.keys(MACHINE_SETTINGS)];
   const lines = settingLines(description).map((line) => `\n  ${line}`);
-  return `--set: there is no key "${key}"${didYouMean(key, keys)}; valid are${lines.join("")}`;
+  return `${flag}: there is no key "${key}"${didYouMean(key, keys)}; valid are${lines.join("")}`;
 }
 
 function machineValue(key: string, value: string): unknown {

@@ -47,6 +47,10 @@ describe.concurrent("a wrong command line is refused", () => {
     [["bench", COUNTER, "--set", "lock=mcs"], /lock: "mcs" is not valid; valid are tas, ticket, queued, pv/],
     [["bench", COUNTER, "--set", "lock=./none.ts"], /lock: there is no file .*none.ts/],
     [["bench", COUNTER, "--nodes", "3", "--set", "sockets=2"], /nodes: 3 cannot be split over 2 sockets/],
+    [
+      ["bench", "page-bulk", "--compare", "ordr=1,2"],
+      /--compare: there is no key "ordr" \(did you mean order\?\)/,
+    ],
     [["bench", COUNTER, "--compare", "pageLists=off"], /--compare: .* two or more different values/],
     [["bench", COUNTER, "--memory", "9GiB"], /memory: 9GiB is not valid; valid are multiples of 4KiB/],
     [["bench", COUNTER, "--baseline", "none.json"], /--baseline: none.json cannot be read/],
