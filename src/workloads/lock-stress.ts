@@ -37,7 +37,7 @@ export const describe: WorkloadDescription = {
 const STRIDE = LOCK_WORDS + 16;
 const KINDS = SECTION_KINDS.length;
 const IRQ_SAFE = SECTION_KINDS.indexOf("spin-irq");
-const SLEEPING = ["mutex", "rwsem"].map((kind) =>
+const SLEEPING = ["mutex", "rwsem", "semaphore"].map((kind) =>
   SECTION_KINDS.indexOf(kind as (typeof SECTION_KINDS)[number]),
 );
 const SPINNING = ["spin", "rwlock", "seqlock"].map((kind) =>

@@ -24,7 +24,15 @@ export interface Section {
   readonly pair: GuardedPair;
 }
 
-export const SECTION_KINDS = ["spin", "spin-irq", "rwlock", "seqlock", "mutex", "rwsem"] as const;
+export const SECTION_KINDS = [
+  "spin",
+  "spin-irq",
+  "rwlock",
+  "seqlock",
+  "mutex",
+  "rwsem",
+  "semaphore",
+] as const;
 export type SectionKind = (typeof SECTION_KINDS)[number];
 /** Words that a lock of any kind fits into. */
 export const LOCK_WORDS = 64;
@@ -45,6 +53,8 @@ export function formatLock(kernel: Kernel, kind: SectionKind, lock: Pointer): vo
       return kernel.mutexes.format(lock, TEST_D);
     case "rwsem":
       return kernel.rwsems.format(lock, TEST_E);
+    case "semaphore":
+      return kernel.semaphores.format(lock, 1);
   }
 }
 
@@ -63,6 +73,8 @@ export function sectionOf(kernel: Kernel, kind: SectionKind, lock: Pointer, pair
       return new MutexSection(kernel, lock, pair);
     case "rwsem":
       return new RwSemSection(kernel, lock, pair);
+    case "semaphore":
+      return new SemaphoreSection(kernel, lock, pair);
   }
 }
 
@@ -194,5 +206,17 @@ class RwSemSection extends LockedSection {
     this.kernel.rwsems.readLock(this.lock);
     this.pair.look();
     this.kernel.rwsems.readUnlock(this.lock);
+  }
+}
+
+class SemaphoreSection extends LockedSection {
+  enter(): void {
+    this.kernel.semaphores.down(this.lock);
+  }
+  override tryEnter(): boolean {
+    return this.kernel.semaphores.tryDown(this.lock);
+  }
+  leave(): void {
+    this.kernel.semaphores.up(this.lock);
   }
 }

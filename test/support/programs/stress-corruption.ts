@@ -31,7 +31,7 @@ const DEFECTS: Record<string, Defect> = {
   },
   unlocked: {
     workload: lock,
-    options: { locks: 1, hold: 500, interrupts: 0 },
+    options: { locks: 1, hold: 50_000, interrupts: 0 },
     plant({ mutexes }) {
       mutexes.lock = () => {};
       mutexes.tryLock = () => true;
