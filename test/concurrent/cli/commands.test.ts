@@ -246,7 +246,7 @@ test("start answers its questions with tables and writes the page", async () => 
   const { code, stdout, stderr } = await smpsim(
     "start",
     "--cpus",
-    "1,2",
+    "2",
     "--seconds",
     "0.05",
     "--repeats",
