@@ -11,7 +11,7 @@ import type { Experiment, Report } from "../experiment/report-model.ts";
 import { lockTable, metricTable, scalingTables, tableNotes } from "../experiment/report-tables.ts";
 import { UsageError } from "../memory/bug.ts";
 import { print, printJson, say, writeResult } from "./output.ts";
-import { dim, green, red, renderTable } from "./tables.ts";
+import { bold, dim, green, red, renderTable } from "./tables.ts";
 
 export interface Delivery {
   readonly json?: boolean;
@@ -65,7 +65,9 @@ function printExperiment(experiment: Experiment): void {
   const rows = experiment.variants.flatMap((variant) => variant.rows);
   if (rows.length === 0) return print(`${experiment.title}: nothing was measured\n`);
   const pinned = rows.every((row) => row.pinned) ? "pinned" : "not pinned";
-  for (const table of scalingTables(experiment)) print(renderTable(table));
+  const tables = scalingTables(experiment);
+  if (tables.length === 0) print(`${bold(experiment.title)}: no figures: ${whyNoFigures(experiment)}\n`);
+  for (const table of tables) print(renderTable(table));
   for (const table of [metricTable(experiment), lockTable(experiment)]) {
     if (table !== null) print(renderTable(table));
   }
@@ -77,6 +79,11 @@ function printExperiment(experiment: Experiment): void {
     ),
   );
   print("");
+}
+
+function whyNoFigures({ variants }: Experiment): string {
+  const isBroken = variants.some(({ rows }) => rows.some((row) => row.fault !== null));
+  return isBroken ? "the run ended with a fault" : "the program times no phase (kernel.phase)";
 }
 
 function printComparison(comparison: BaselineComparison): void {

@@ -48,5 +48,6 @@ export function quantile(sorted: readonly number[], p: number): number {
   return sorted[below] + (sorted[above] - sorted[below]) * (place - below);
 }
 
-/** Half of the spread relative to the middle, for "± 3 %"; NaN without samples or with a middle of 0. */
-export const relativeMad = (spread: Spread): number => spread.mad / Math.abs(spread.median || Number.NaN);
+/** The spread relative to the middle, for "± 3 %"; NaN for fewer than two samples, which have none. */
+export const relativeMad = (spread: Spread): number =>
+  spread.count < 2 || spread.median === 0 ? Number.NaN : spread.mad / Math.abs(spread.median);

@@ -147,6 +147,13 @@ describe("bench", () => {
     expect(code).toBe(1);
   });
 
+  test("a program that times nothing has no figures, and it says so", async () => {
+    const silent = COUNTER.replace("counter.ts", "thread-id.ts");
+    const { code, stdout } = await smpsim("bench", silent, "--cpus", "1", ...QUICK);
+    expect(stdout).toMatch(/no figures: the program times no phase \(kernel\.phase\)/);
+    expect(code).toBe(0);
+  });
+
   test("a page that cannot be written is the user's error, after the tables", async () => {
     const { code, stderr } = await smpsim(
       "bench",

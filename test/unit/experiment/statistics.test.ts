@@ -22,9 +22,10 @@ describe("spread", () => {
     expect(spreadOf([1, 2, 3, 4])).toMatchObject({ median: 2.5, low: 1.75, high: 3.25, mad: 1 });
   });
 
-  test("of nothing is NaN, and so is a relative spread around 0", () => {
+  test("of nothing is NaN, and so is a relative spread around 0 or of one sample", () => {
     expect(spreadOf([]).median).toBeNaN();
     expect(relativeMad(spreadOf([0, 0]))).toBeNaN();
+    expect(relativeMad(spreadOf([7]))).toBeNaN();
     expect(relativeMad(spreadOf([90, 100, 110]))).toBeCloseTo(0.1);
   });
 
