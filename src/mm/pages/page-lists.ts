@@ -156,11 +156,11 @@ export class PageLists {
     }
   }
 
-  /** Gives a batch of this CPU's pages back.  Linux: drain_zone_pages.  @cpu local   @takes pcp.lock */
+  /** Gives a batch of this CPU's pages back, if the lock is free.  Linux: drain_zone_pages.  @cpu local   @takes pcp.lock */
   drainBatch(zone: ZoneRef): void {
     const { memory, locks } = this;
     const pcp = memory.read(zone + zoneField.pageset) + this.cpuOffset;
-    locks.lock(pcp);
+    if (!locks.tryLock(pcp)) return;
     const count = memory.read(pcp + pcpField.count);
     if (count > 0) this.freeBulk(zone, pcp, Math.min(count, memory.read(pcp + pcpField.batch)), 0);
     locks.unlock(pcp);
@@ -168,12 +168,14 @@ export class PageLists {
 
   /**
    * Lowers this CPU's `high` towards its minimum, an eighth at a time, and gives back what is then too much: idle CPUs
-   * do not keep pages for good.  Returns whether there may be more to do.  Linux: decay_pcp_high.
+   * do not keep pages for good.  Returns whether there may be more to do.  Runs in the timer interrupt, which may have
+   * come while this CPU held the lock: then it is left for the next time.  Linux: decay_pcp_high.
    * @cpu local   @takes pcp.lock
    */
   decay(zone: ZoneRef): boolean {
     const { memory, locks } = this;
     const pcp = memory.read(zone + zoneField.pageset) + this.cpuOffset;
+    if (!locks.tryLock(pcp)) return true;
     const highMin = memory.read(pcp + pcpField.highMin);
     const batch = memory.read(pcp + pcpField.batch);
     const count = memory.read(pcp + pcpField.count);
@@ -185,11 +187,10 @@ export class PageLists {
       more = high > highMin;
     }
     if (count > high) {
-      locks.lock(pcp);
       this.freeBulk(zone, pcp, count - high, 0);
-      locks.unlock(pcp);
       more = true;
     }
+    locks.unlock(pcp);
     return more;
   }
 

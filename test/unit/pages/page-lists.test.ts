@@ -310,6 +310,20 @@ test("an idle CPU's high decays to its minimum, and the pages above it go back",
   machine.check();
 });
 
+test("the periodic update leaves a list alone whose lock is taken, perhaps by the code that it interrupted", () => {
+  const machine = machineOf({ batch: 4, highMin: 16, highMax: 2000 });
+  for (const pfn of allocMany(machine, 100)) machine.pages.freePage(pfn);
+  const count = pcpField(machine, "count");
+  setPcpField(machine, "high", 50);
+  machine.locks[0].lock(lockWord(machine));
+  expect(machine.pages.lists.decay(machine.zones[0])).toBe(true);
+  machine.pages.lists.drainBatch(machine.zones[0]);
+  expect([pcpField(machine, "count"), pcpField(machine, "high")]).toEqual([count, 50]);
+  machine.locks[0].unlock(lockWord(machine));
+  machine.pages.lists.decay(machine.zones[0]);
+  expect(pcpField(machine, "count")).toBeLessThan(count);
+});
+
 describe("the check finds", () => {
   const broken: readonly [what: string, harm: (machine: PageFixture) => void, message: RegExp][] = [
     ["a wrong count", (m) => setPcpField(m, "count", 4), /L1 .*: 3 pages are on the lists, count says 4/],
