@@ -122,7 +122,10 @@ export class Kernel {
     this.conditions = new Conditions(cpu, this.waitQueues, this.mutexes);
     this.barriers = new Barriers(cpu);
     this.onces = new Onces(cpu);
-    cpu.onInterrupt(Vector.TIMER, () => this.rcu.tick());
+    cpu.onInterrupt(Vector.TIMER, () => {
+      this.rcu.tick();
+      this.pages.tick();
+    });
     this.pages = parts.pages;
     this.pages.install({ report: (text) => this.printk(text) });
   }

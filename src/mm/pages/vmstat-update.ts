@@ -51,9 +51,11 @@ export class VmstatUpdate {
   /** For the timer tick: updates when it is time. */
   tick(): void {
     const now = this.cpu.nowNs();
-    if (now < this.memory.readFloat64(this.due)) return;
+    const due = this.memory.readFloat64(this.due);
+    if (now < due) return;
     this.memory.writeFloat64(this.due, now + INTERVAL_NS);
-    this.update();
+    // The first tick after boot only sets the time.
+    if (due !== 0) this.update();
   }
 
   /** Returns whether there was anything to do.  @cpu local   @takes pcp.lock   @takes zone.lock */

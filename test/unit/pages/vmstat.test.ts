@@ -102,6 +102,9 @@ describe("the periodic update", () => {
     memory.writeFloat64(due, machine.cpus[0].nowNs() + 5e8);
     pages.tick();
     expect(folded(machine, MLOCK)).toBe(0);
+    memory.writeFloat64(due, 0);
+    pages.tick();
+    expect(folded(machine, MLOCK)).toBe(0);
     memory.writeFloat64(due, machine.cpus[0].nowNs());
     pages.tick();
     expect(folded(machine, MLOCK)).toBe(7);
