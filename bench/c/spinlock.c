@@ -43,7 +43,7 @@ static void __attribute__((noinline)) spin_lock(struct cpu *cpu, word lock) {
   cpu->preempt_count++;
   if (cas(lock + L_VALUE, 0, LOCKED) != 0) bad("contended");
   ram[lock + L_OWNER] = cpu->id + 1;
-  *(double *)&ram[LOCK_STATS + (ram[lock + L_CLASS] << 4)] += 1;
+  *(int64_t *)&ram[LOCK_STATS + (ram[lock + L_CLASS] << 4)] += 1;
 }
 
 static void __attribute__((noinline)) spin_unlock(struct cpu *cpu, word lock) {

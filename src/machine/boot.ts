@@ -10,7 +10,8 @@ import type { Memory } from "../memory/memory.ts";
 import { attachMemory, type BootRecord } from "../mm/boot/boot-info.ts";
 import { bootMemory } from "../mm/boot/boot-memory.ts";
 import { PageAllocator } from "../mm/pages/page-allocator.ts";
-import { SpinLocks } from "../sync/spinlock.ts";
+import type { SpinLocks } from "../sync/spinlock.ts";
+import { spinLocksOf } from "../sync/stepped-spinlock.ts";
 import type { ResolvedConfig } from "./config.ts";
 import { declareKernel, type KernelImage } from "./image.ts";
 import { Kernel } from "./kernel.ts";
@@ -39,7 +40,7 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
     image: image.layout,
     mm: image.mm,
     attachBuddy: () => {
-      spin = new SpinLocks(parts.cpu, image.spin);
+      spin = spinLocksOf(parts.cpu, image.spin);
       const allocator = createPages(parts, image, spin);
       pages = allocator;
       return (pfn, order) => allocator.releasePages(pfn, order);
@@ -67,7 +68,7 @@ function buildKernel(
   record: BootRecord,
   early: { spin: SpinLocks | null; pages: PageAllocator | null },
 ): Kernel {
-  const spin = early.spin ?? new SpinLocks(parts.cpu, image.spin);
+  const spin = early.spin ?? spinLocksOf(parts.cpu, image.spin);
   const pages = early.pages ?? createPages(parts, image, spin);
   return new Kernel({ ...parts, image, record, spin, pages });
 }

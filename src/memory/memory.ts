@@ -10,6 +10,7 @@
  * what may end a wait calls `wake`.
  */
 
+import type { LockSteps } from "./lock-steps.ts";
 import type { Pointer } from "./units.ts";
 
 export interface Memory {
@@ -32,6 +33,9 @@ export interface Memory {
   loadByte(byteAddress: number): number;
   storeByte(byteAddress: number, value: number): void;
   casByte(byteAddress: number, expected: number, replacement: number): number;
+
+  /** The common case of a spinlock in one step; absent where single accesses are seen or charged. */
+  readonly lockSteps?: LockSteps;
 
   // Bulk, in words.
   fill(address: Pointer, words: number, value: number): void;

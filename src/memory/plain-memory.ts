@@ -9,10 +9,11 @@
 
 import { bug } from "./bug.ts";
 import { Control, CpuControl, cpuControl, sleeperBucket } from "./control.ts";
+import type { LockSteps } from "./lock-steps.ts";
 import type { Memory } from "./memory.ts";
 import type { Turn } from "./turn.ts";
 import type { Pointer } from "./units.ts";
-import { type AtomicOperations, atomicsOf, type RamMemory } from "./wasm-atomics.ts";
+import { type AtomicOperations, atomicsOf, lockStepsOf, type RamMemory } from "./wasm-atomics.ts";
 
 const control = Control;
 const cpuWords = CpuControl;
@@ -29,6 +30,7 @@ export interface MemoryParts {
 
 export class PlainMemory implements Memory {
   private readonly words: Int32Array;
+  readonly lockSteps: LockSteps;
   private readonly atomics: AtomicOperations;
   private readonly bytes: Uint8Array;
   private readonly doubles: Float64Array;
@@ -40,6 +42,7 @@ export class PlainMemory implements Memory {
   constructor(parts: MemoryParts) {
     this.words = new Int32Array(parts.ram.buffer);
     this.atomics = atomicsOf(parts.ram);
+    this.lockSteps = lockStepsOf(parts.ram);
     this.bytes = new Uint8Array(parts.ram.buffer);
     this.doubles = new Float64Array(parts.ram.buffer);
     this.control = parts.control;

@@ -9,6 +9,9 @@
  * Memories above 4 GiB have 64-bit addresses; their functions take byte addresses as float64, which holds them exactly.
  */
 
+import { giveFunction, type LockSteps, takeFunction } from "./lock-steps.ts";
+import { Op, ValueType, type WasmFunction, wasmModule, wordAddress } from "./wasm-format.ts";
+
 /** Marked operations; word forms take a word index, byte forms a byte address. */
 export interface AtomicOperations {
   load(address: number): number;
@@ -49,36 +52,35 @@ export function createRam(bytes: number): RamMemory {
 
 /** The operations on `ram`, for one thread. */
 export function atomicsOf(ram: RamMemory): AtomicOperations {
-  const { byteLength } = ram.buffer;
-  const module = new wasm.Module(assemble(byteLength / WASM_PAGE_BYTES, byteLength > MAX_BYTES_32));
-  return new wasm.Instance(module, { machine: { ram } }).exports as AtomicOperations;
+  const isWide = ram.buffer.byteLength > MAX_BYTES_32;
+  return instantiate(
+    ram,
+    isWide,
+    OPERATIONS.map((operation) => atomicFunction(operation, isWide)),
+  ) as AtomicOperations;
 }
 
-// ---- the binary format: https://webassembly.github.io/spec/core/binary ----
+/** A spinlock's two common steps on `ram`, for one thread. */
+export function lockStepsOf(ram: RamMemory): LockSteps {
+  const isWide = ram.buffer.byteLength > MAX_BYTES_32;
+  return instantiate(ram, isWide, [takeFunction(isWide), giveFunction(isWide)]) as LockSteps;
+}
 
-const MAGIC_AND_VERSION = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
-const I32 = 0x7f;
-const F64 = 0x7c;
-const Section = { TYPE: 1, IMPORT: 2, FUNCTION: 3, EXPORT: 7, CODE: 10 } as const;
-const Op = {
-  END: 0x0b,
-  LOCAL_GET: 0x20,
-  I32_CONST: 0x41,
-  I64_CONST: 0x42,
-  I32_SHL: 0x74,
-  I64_SHL: 0x86,
-  I64_EXTEND_I32_U: 0xad,
-  I64_TRUNC_F64_U: 0xb1,
-  ATOMIC: 0xfe,
-} as const;
+function instantiate(ram: RamMemory, isWide: boolean, functions: readonly WasmFunction[]): unknown {
+  const pages = ram.buffer.byteLength / WASM_PAGE_BYTES;
+  return new wasm.Instance(new wasm.Module(wasmModule(functions, { pages, isWide })), { machine: { ram } })
+    .exports;
+}
+
 /** Words and bytes; parameters beside the address; whether it returns the value before. */
-const OPERATIONS: readonly {
-  name: keyof AtomicOperations;
-  opcode: number;
-  isByte: boolean;
-  operands: number;
-  returns: boolean;
-}[] = [
+interface AtomicInstruction {
+  readonly name: keyof AtomicOperations;
+  readonly opcode: number;
+  readonly isByte: boolean;
+  readonly operands: number;
+  readonly returns: boolean;
+}
+const OPERATIONS: readonly AtomicInstruction[] = [
   { name: "load", opcode: 0x10, isByte: false, operands: 0, returns: true },
   { name: "store", opcode: 0x17, isByte: false, operands: 1, returns: false },
   { name: "cas", opcode: 0x48, isByte: false, operands: 2, returns: true },
@@ -91,45 +93,22 @@ const OPERATIONS: readonly {
   { name: "casByte", opcode: 0x4a, isByte: true, operands: 2, returns: true },
 ];
 
-function assemble(pages: number, wide: boolean): Uint8Array<ArrayBuffer> {
-  const types = OPERATIONS.map(({ isByte, operands, returns }) => [
-    0x60,
-    ...vector(Array.from({ length: 1 + operands }, (_, i) => [i === 0 && isByte && wide ? F64 : I32])),
-    ...vector(returns ? [[I32]] : []),
-  ]);
-  const limits = [wide ? 0x07 : 0x03, ...unsigned(pages), ...unsigned(pages)];
-  const bodies = OPERATIONS.map((operation) => {
-    const body = [0, ...addressCode(operation.isByte, wide)];
-    for (let i = 1; i <= operation.operands; i++) body.push(Op.LOCAL_GET, i);
-    body.push(Op.ATOMIC, operation.opcode, operation.isByte ? 0 : 2, 0, Op.END);
-    return [...unsigned(body.length), ...body];
-  });
-  return new Uint8Array([
-    ...MAGIC_AND_VERSION,
-    ...section(Section.TYPE, vector(types)),
-    ...section(Section.IMPORT, vector([[...text("machine"), ...text("ram"), 0x02, ...limits]])),
-    ...section(Section.FUNCTION, vector(OPERATIONS.map((_, i) => [i]))),
-    ...section(Section.EXPORT, vector(OPERATIONS.map(({ name }, i) => [...text(name), 0x00, i]))),
-    ...section(Section.CODE, vector(bodies)),
-  ]);
+function atomicFunction(instruction: AtomicInstruction, isWide: boolean): WasmFunction {
+  const { name, opcode, isByte, operands, returns } = instruction;
+  const { I32, F64 } = ValueType;
+  const code = isByte ? byteAddress(isWide) : wordAddress(0, isWide);
+  for (let i = 1; i <= operands; i++) code.push(Op.LOCAL_GET, i);
+  code.push(Op.ATOMIC, opcode, isByte ? 0 : 2, 0);
+  return {
+    name,
+    parameters: Array.from({ length: 1 + operands }, (_, i) => (i === 0 && isByte && isWide ? F64 : I32)),
+    results: returns ? [I32] : [],
+    locals: 0,
+    code,
+  };
 }
 
-/** Leaves the byte address of parameter 0 on the stack. */
-function addressCode(isByte: boolean, wide: boolean): number[] {
-  if (!wide) return isByte ? [Op.LOCAL_GET, 0] : [Op.LOCAL_GET, 0, Op.I32_CONST, 2, Op.I32_SHL];
-  if (isByte) return [Op.LOCAL_GET, 0, Op.I64_TRUNC_F64_U];
-  return [Op.LOCAL_GET, 0, Op.I64_EXTEND_I32_U, Op.I64_CONST, 2, Op.I64_SHL];
-}
-
-const section = (id: number, content: number[]): number[] => [id, ...unsigned(content.length), ...content];
-const vector = (items: readonly number[][]): number[] => [...unsigned(items.length), ...items.flat()];
-const text = (name: string): number[] => vector([...name].map((letter) => [letter.charCodeAt(0)]));
-
-/** LEB128. */
-function unsigned(value: number): number[] {
-  const bytes: number[] = [];
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
-    if (rest < 128) return [...bytes, rest];
-    bytes.push((rest % 128) + 128);
-  }
+/** Leaves parameter 0, a byte address, on the stack. */
+function byteAddress(isWide: boolean): number[] {
+  return isWide ? [Op.LOCAL_GET, 0, Op.I64_TRUNC_F64_U] : [Op.LOCAL_GET, 0];
 }

@@ -21,10 +21,13 @@ import type { Pointer } from "../memory/units.ts";
 import { LOCK_CLASSES, lockClassName } from "./lock-class.ts";
 
 const counting = shape.mode !== "explore";
-const timing = (shape.lockstat || shape.trace) && counting;
+/** Whether every lock that is taken or released has more to record than its count. */
+export const timing = (shape.lockstat || shape.trace) && counting;
 
 export const LockStat = struct("lock_stat", {
-  acquisitions: float64("owner-cpu"),
+  /** Two words, low one first: whole words cost a third of a float64. */
+  acquisitions: word("owner-cpu", "counter"),
+  acquisitionsHigh: word("owner-cpu", "counter"),
   contended: float64("owner-cpu"),
   waitNs: float64("owner-cpu"),
   waitMinNs: float64("owner-cpu"),
@@ -79,15 +82,16 @@ export interface LockWait {
 
 /** The statistics of one CPU. */
 export class LockStats {
+  /** The counts of class 0; those of class c are 16 c words on. */
+  readonly counts: Pointer;
   private readonly cpu: Cpu;
   private readonly memory: Memory;
-  private readonly stats: Pointer;
   private readonly held: Pointer;
 
   constructor(cpu: Cpu, slots: LockStatSlots) {
     this.cpu = cpu;
     this.memory = cpu.memory;
-    this.stats = slots.stats.of(cpu.id);
+    this.counts = slots.stats.of(cpu.id);
     this.held = slots.held.of(cpu.id);
   }
 
@@ -102,9 +106,16 @@ export class LockStats {
   taken(lock: Pointer, classAt: Pointer): void {
     if (!counting) return;
     const classId = this.memory.read(classAt);
-    const at = this.stats + (classId << STAT_SHIFT);
-    this.memory.writeFloat64(at, this.memory.readFloat64(at) + 1);
+    const at = this.counts + (classId << STAT_SHIFT);
+    const count = (this.memory.read(at) + 1) | 0;
+    this.memory.write(at, count);
+    if (count === 0) this.carry(at);
     if (timing) this.holdBegins(lock, classId);
+  }
+
+  private carry(at: Pointer): void {
+    const high = at + stat.acquisitionsHigh;
+    this.memory.write(high, this.memory.read(high) + 1);
   }
 
   /** `lock`, whose class is in word `classAt`, is about to be released. */
@@ -128,14 +139,14 @@ export class LockStats {
     cpu.trace.record(TraceEvent.LOCK_WAIT_END, wait.classId, wait.lock);
     cpu.setLockWait(wait.outerClass, wait.outerLock);
     if (!counting) return;
-    const at = this.stats + (wait.classId << STAT_SHIFT);
+    const at = this.counts + (wait.classId << STAT_SHIFT);
     memory.writeFloat64(at + stat.contended, memory.readFloat64(at + stat.contended) + 1);
     this.addTime(at + stat.waitNs, cpu.nowNs() - wait.beganNs);
   }
 
   /** Forgets everything counted so far. */
   reset(): void {
-    this.memory.fill(this.stats, LOCK_CLASSES << STAT_SHIFT, 0);
+    this.memory.fill(this.counts, LOCK_CLASSES << STAT_SHIFT, 0);
   }
 
   private holdBegins(lock: Pointer, classId: number): void {
@@ -162,7 +173,7 @@ export class LockStats {
       memory.write(at + held.locks + i, memory.read(at + held.locks + i + 1));
       memory.writeFloat64(at + held.sinceNs + 2 * i, memory.readFloat64(at + held.sinceNs + 2 * (i + 1)));
     }
-    this.addTime(this.stats + (classId << STAT_SHIFT) + stat.heldNs, this.cpu.nowNs() - since);
+    this.addTime(this.counts + (classId << STAT_SHIFT) + stat.heldNs, this.cpu.nowNs() - since);
   }
 
   /** Adds to a total that its minimum and maximum follow. */
@@ -186,7 +197,11 @@ export function sumLockStats(memory: Memory, slots: LockStatSlots, cpus: number)
       );
     const sum = (field: number): number => of(field).reduce((a, b) => a + b, 0);
     const least = (field: number): number => Math.min(...of(field).filter((ns) => ns > 0));
-    const acquisitions = sum(stat.acquisitions);
+    let acquisitions = 0;
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      const at = slots.stats.of(cpu) + (classId << STAT_SHIFT);
+      acquisitions += (memory.read(at) >>> 0) + memory.read(at + stat.acquisitionsHigh) * 2 ** 32;
+    }
     if (acquisitions === 0) continue;
     totals.push({
       classId,

@@ -52,10 +52,11 @@ export interface SpinLockOptions {
 
 export class SpinLocks {
   readonly stats: LockStats;
-  private readonly cpu: Cpu;
+  protected readonly cpu: Cpu;
+  protected readonly algorithm: SpinAlgorithm;
+  /** 1 + CPU: what `owner` is while this CPU holds the lock. */
+  protected readonly self: number;
   private readonly memory: Memory;
-  private readonly algorithm: SpinAlgorithm;
-  private readonly self: number;
 
   /** Options are for tests; the shape decides. */
   constructor(cpu: Cpu, slots: SpinLockSlots, options: SpinLockOptions = {}) {
@@ -158,13 +159,14 @@ export class SpinLocks {
     );
   }
 
-  private becomeOwner(lock: Pointer): void {
+  protected becomeOwner(lock: Pointer): void {
     const { memory } = this;
     memory.write(lock + spinlock.owner, this.self);
     this.stats.taken(lock, lock + spinlock.classId);
   }
 
-  private lockSlow(lock: Pointer): void {
+  /** Takes the lock after the first attempt has failed; it has no owner yet. */
+  protected lockSlow(lock: Pointer): void {
     const { cpu, memory } = this;
     if (selfDeadlockIsBug && memory.read(lock + spinlock.owner) === this.self)
       bug(`cpu ${cpu.id}: locks ${this.describe(lock)} again: it would wait for itself`);
@@ -173,7 +175,7 @@ export class SpinLocks {
     this.stats.waitEnds(wait);
   }
 
-  private reportNotHeld(lock: Pointer): never {
+  protected reportNotHeld(lock: Pointer): never {
     bug(`cpu ${this.cpu.id} does not hold ${this.describe(lock)}`);
   }
 }

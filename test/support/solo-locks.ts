@@ -4,6 +4,7 @@ import { ImageLayout } from "../../src/memory/image.ts";
 import { alignUp } from "../../src/memory/units.ts";
 import { declareSleepingLocks, type SleepingLockSlots } from "../../src/sync/sleeper.ts";
 import { type SpinLockOptions, type SpinLockSlots, SpinLocks } from "../../src/sync/spinlock.ts";
+import { spinLocksOf } from "../../src/sync/stepped-spinlock.ts";
 import { type Solo, soloCpu } from "./solo.ts";
 
 /** Where tests put their locks: free of everything else. */
@@ -18,14 +19,16 @@ export interface SoloLocks extends Solo {
   readonly cpus: number;
 }
 
-export function soloLocks(options: SpinLockOptions & { cpus?: number } = {}): SoloLocks {
-  const { cpus = 2, ...lockOptions } = options;
+export function soloLocks(options: SpinLockOptions & { cpus?: number; stepped?: boolean } = {}): SoloLocks {
+  const { cpus = 2, stepped = false, ...lockOptions } = options;
   const solo = soloCpu({ cpus });
   const image = new ImageLayout();
   const slots = SpinLocks.declare(image, cpus);
   const sleeping = declareSleepingLocks(image);
   const perCpuStart = IMAGE_AT + alignUp(image.staticWords, 1024);
   image.bind({ staticStart: IMAGE_AT, perCpuStart, unitWords: alignUp(image.perCpuWords, 1024) });
-  const engines = solo.all.map((cpu) => new SpinLocks(cpu, slots, lockOptions));
+  const engines = solo.all.map((cpu) =>
+    stepped ? spinLocksOf(cpu, slots) : new SpinLocks(cpu, slots, lockOptions),
+  );
   return { ...solo, slots, sleeping, engines, cpus };
 }

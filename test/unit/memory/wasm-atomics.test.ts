@@ -1,7 +1,13 @@
 /** Each operation does to RAM what `Atomics` does to an array, with 32-bit and with 64-bit addresses. */
 
 import { describe, expect, test } from "vitest";
-import { type AtomicOperations, atomicsOf, createRam } from "../../../src/memory/wasm-atomics.ts";
+import { NOT_OWNER } from "../../../src/memory/lock-steps.ts";
+import {
+  type AtomicOperations,
+  atomicsOf,
+  createRam,
+  lockStepsOf,
+} from "../../../src/memory/wasm-atomics.ts";
 
 describe.each([
   ["small, 32-bit addresses", 1 << 20, 1000],
@@ -50,6 +56,39 @@ describe.each([
       return [before, words[address - 1], words[address], words[address + 1]];
     });
     expect(results[1]).toEqual(results[0]);
+  });
+});
+
+describe.each([
+  ["small, 32-bit addresses", 1 << 20, 1024],
+  ["8 GiB, 64-bit addresses", 8 * 2 ** 30, 2 ** 31 - 4096],
+])("lock steps, %s", (_name, bytes, lock) => {
+  const ram = createRam(bytes);
+  const words = new Int32Array(ram.buffer);
+  const steps = lockStepsOf(ram);
+  const counts = lock + 64;
+  const count = counts + 16 * 3;
+
+  test("taking a free lock writes word, owner and count; a held one is left alone", () => {
+    words.set([0, 5, 0, 3], lock);
+    words.set([-1, 6], count);
+    expect(steps.take(lock, 9, counts)).toBe(1);
+    expect([...words.subarray(lock, lock + 4)]).toEqual([1, 5, 9, 3]);
+    expect([...words.subarray(count, count + 2)]).toEqual([0, 7]);
+    expect(steps.take(lock, 8, counts)).toBe(0);
+    expect([...words.subarray(lock, lock + 4)]).toEqual([1, 5, 9, 3]);
+    expect([...words.subarray(count, count + 2)]).toEqual([0, 7]);
+  });
+
+  test("giving it back clears the owner, and the byte if nobody waits", () => {
+    words.set([0x40001, 5, 9, 3], lock);
+    expect(steps.give(lock, 8)).toBe(NOT_OWNER);
+    expect([...words.subarray(lock, lock + 4)]).toEqual([0x40001, 5, 9, 3]);
+    expect(steps.give(lock, 9)).toBe(1);
+    expect([...words.subarray(lock, lock + 4)]).toEqual([0x40000, 5, 0, 3]);
+    words.set([0x40003, 5, 9, 3], lock);
+    expect(steps.give(lock, 9)).toBe(3);
+    expect([...words.subarray(lock, lock + 4)]).toEqual([0x40003, 5, 0, 3]);
   });
 });
 

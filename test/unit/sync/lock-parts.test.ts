@@ -120,7 +120,7 @@ test("the check of statistics sees what cannot be", () => {
   const { cpu, memory, slots } = soloLocks();
   const at = slots.stats.of(0) + LockClass.ZONE * 16;
   const set = (field: number, value: number): void => memory.writeFloat64(at + field, value);
-  set(LockStat.acquisitions, 3);
+  memory.write(at + LockStat.acquisitions, 3);
   set(LockStat.contended, 4);
   expect(() => checkLockStats(memory, slots, 2)).toThrow(
     "I1: &zone->lock was waited for 4 times and taken 3 times",

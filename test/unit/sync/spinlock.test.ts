@@ -18,7 +18,8 @@ const exchangeLock: CreateLock = (_cpu, memory) => ({
   },
 });
 
-const kinds: readonly (SpinLockOptions & { kind: LockKind })[] = [
+const kinds: readonly (SpinLockOptions & { kind: LockKind; stepped?: boolean })[] = [
+  { kind: "pv", stepped: true },
   { kind: "tas" },
   { kind: "ticket" },
   { kind: "queued" },
@@ -26,7 +27,7 @@ const kinds: readonly (SpinLockOptions & { kind: LockKind })[] = [
   { kind: "custom", createLock: exchangeLock },
 ];
 
-describe.each(kinds)("spinlock of kind $kind", (options) => {
+describe.each(kinds)("spinlock of kind $kind, stepped: $stepped", (options) => {
   test("is held by who took it, refused to others, free after unlock", () => {
     const { engines, memory, cpu, slots, cpus } = soloLocks(options);
     const [a, b] = engines;
