@@ -10,13 +10,8 @@ export interface CallFrame {
   readonly place: string;
 }
 
-/** Frames that are the simulator's machinery, not the kernel's or the program's code. */
-const MACHINERY = [
-  /[\\/]src[\\/](schedule|memory|machine)[\\/]/,
-  /[\\/]workers[\\/]/,
-  /node_modules/,
-  /^node:/,
-];
+/** Where the simulator's machinery lies: not the kernel's or the program's code.  Paths are from the root. */
+const MACHINERY = /^(src[\\/](schedule|memory|machine)|workers)[\\/]|(^|[\\/])node_modules[\\/]|^node:/;
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The frames of kernel and program code in `stack`, innermost first. */
@@ -27,13 +22,15 @@ export function framesOf(stack: string): CallFrame[] {
     if (match === null) continue;
     const [, name = "", url, number] = match;
     const file = url.startsWith("file:") ? fileURLToPath(url) : url;
-    if (MACHINERY.some((pattern) => pattern.test(file))) continue;
-    frames.push({ name: name.replace(/^Module\.|^Object\./, ""), place: `${shortened(file)}:${number}` });
+    const path = shortened(file);
+    if (MACHINERY.test(path)) continue;
+    frames.push({ name: name.replace(/^Module\.|^Object\./, ""), place: `${path}:${number}` });
   }
   return frames;
 }
 
 function shortened(file: string): string {
+  if (file.startsWith("node:")) return file;
   const inRoot = relative(ROOT, file);
   return inRoot.startsWith("..") ? file : inRoot;
 }

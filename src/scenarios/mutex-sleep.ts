@@ -19,7 +19,7 @@ export const describe: ScenarioDescription = {
 
 const Guarded = struct("guarded", { mutex: embed(Mutex, "atomic"), value: word("lock:mutex", "counter") });
 const guarded = Guarded;
-const TIMES = 2;
+const TIMES = 3;
 
 export function setup({ pages, mutexes }: Kernel): Pointer {
   const at = pages.getZeroedPage(Gfp.KERNEL);

@@ -3,7 +3,7 @@
  * wants to read are the few switches that matter.
  *
  * Delta debugging (Zeller and Hildebrandt, 2002) over segments: large pieces first, so that most of a long script goes
- * in a few trials.
+ * in a few trials.  What cannot be left out may still be done earlier or later, in one go with what its CPU does then.
  */
 
 import type { Script, Segment } from "./scripts.ts";
@@ -18,7 +18,24 @@ export function shorterScripts(script: Script, limit: number): Script[] {
       if (shorter.length > 0 && shorter.length < script.length) found.push(shorter);
     }
   }
-  return found;
+  for (let from = 0; from < script.length && found.length < limit; from++) {
+    found.push(...movedScripts(script, from).filter((moved) => moved.length < script.length));
+  }
+  return found.slice(0, limit);
+}
+
+/** The segment at `from` done together with the next one of its CPU: at its own place, and at the other's. */
+function movedScripts(script: Script, from: number): Script[] {
+  const to = script.findIndex((segment, i) => i > from && segment.cpu === script[from].cpu);
+  if (to < 0) return [];
+  const both = [script[from], script[to]];
+  const before = script.slice(0, from);
+  const between = script.slice(from + 1, to);
+  const after = script.slice(to + 1);
+  return [
+    joined([...before, ...both, ...between, ...after]),
+    joined([...before, ...between, ...both, ...after]),
+  ];
 }
 
 /** Neighbours of one CPU as one segment; nothing follows a segment that runs to its end by itself, so that is kept. */

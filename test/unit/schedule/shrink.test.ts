@@ -27,6 +27,9 @@ test("shorter scripts lose a piece, large ones first, and neighbours of one CPU 
   const shorter = shorterScripts(script, 100);
   expect(shorter[0]).toEqual(script.slice(2));
   expect(shorter).toContainEqual([{ cpu: 1, steps: 8 }, ...script.slice(3)]);
+  // The last segment of CPU 0 done together with its first one, here and there.
+  expect(shorter).toContainEqual([script[0], { cpu: 0, steps: NEVER }, script[2], script[3]]);
+  expect(shorter).toContainEqual([{ cpu: 1, steps: 8 }, script[3], { cpu: 0, steps: NEVER }]);
   expect(shorter.every((other) => other.length < script.length && other.length > 0)).toBe(true);
   expect(shorterScripts(script, 3)).toEqual(shorter.slice(0, 3));
   expect(shorterScripts([{ cpu: 0, steps: NEVER }], 10)).toEqual([]);
