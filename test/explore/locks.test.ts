@@ -41,7 +41,7 @@ describe("healthy locks", () => {
       for (const strategy of ["random", "pct"] as const) {
         const { failure } = await explore(
           "lock-sections",
-          { sections: 2 },
+          { sections: 2, interrupts: 4 },
           { lock, strategy, executions: 1000 },
         );
         expect(failure, `SMPSIM_SEED=${seed}: ${failure?.fault.message}`).toBeNull();
@@ -51,7 +51,11 @@ describe("healthy locks", () => {
 
   test("the paravirtual form, which parallel mode uses, neither lets two in nor forgets a halted CPU", async () => {
     for (const strategy of ["random", "pct"] as const) {
-      const { failure } = await explore("lock-sections", { sections: 3, paravirtual: true }, { strategy });
+      const { failure } = await explore(
+        "lock-sections",
+        { sections: 3, paravirtual: true, interrupts: 4 },
+        { strategy },
+      );
       expect(failure, `SMPSIM_SEED=${seed}: ${failure?.fault.message}`).toBeNull();
     }
   });
