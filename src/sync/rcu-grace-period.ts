@@ -66,8 +66,8 @@ export const RcuData = struct("rcu_data", {
   /** Odd while the CPU runs; even while it is idle or takes no part.  Linux: the dynticks counter. */
   idleCount: word("hint:atomic", "counter"),
   lineWants: align(LINE_WORDS),
-  /** Whether the CPU sleeps with callbacks and wants an interrupt at the end of each grace period. */
-  wantsInterrupt: word("atomic", "flags"),
+  /** Set before the CPU sleeps: it then wants an interrupt at the end of a grace period; cleared by its next call_rcu. */
+  wantsInterrupt: word("hint:atomic", "flags"),
   lineOwn: align(LINE_WORDS),
   callbacks: embed(CallbackList, "owner-cpu"),
   /** Callbacks run in one go. */

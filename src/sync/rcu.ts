@@ -110,12 +110,13 @@ export class Rcu extends RcuReaders implements CpuHooks {
    */
   call(head: Pointer, id: FunctionId): void {
     const { memory, cpu, callbacks } = this;
+    const isAwake = !cpu.inAtomic;
     const flags = cpu.irqSave();
     memory.write(head + RcuHead.functionId, id);
     callbacks.enqueue(head);
     const { length } = callbacks;
     if (length === 1) this.masks.add(this.gp.callbackCpus, cpu.id);
-    if (memory.read(this.base + data.wantsInterrupt) !== 0) memory.store(this.base + data.wantsInterrupt, 0);
+    if (isAwake && this.wantsInterrupt) memory.store(this.base + data.wantsInterrupt, 0);
     this.cpu.raiseSoftirq(this.cpu.id, RCU_CALLBACKS);
     if (length > memory.read(this.base + data.lengthLastForce) + HIGH_MARK) this.hurry(length);
     cpu.irqRestore(flags);
@@ -171,9 +172,10 @@ export class Rcu extends RcuReaders implements CpuHooks {
     // The interrupt does what must not be done here: it ends the grace period, asks for one, or keeps the CPU awake for
     // callbacks that are ready.
     const mustAdvance = this.gp.enterIdle();
-    const isNewWait = this.callbacks.length !== 0 && memory.read(this.base + data.wantsInterrupt) === 0;
+    const isNewWait = !this.wantsInterrupt;
     if (isNewWait) memory.store(this.base + data.wantsInterrupt, 1);
-    if (mustAdvance || isNewWait || cpu.softirqPending) cpu.raiseHere(Vector.RCU);
+    if (mustAdvance || cpu.softirqPending || (isNewWait && this.callbacks.length !== 0))
+      cpu.raiseHere(Vector.RCU);
   }
 
   idleExit(): void {
@@ -189,10 +191,10 @@ export class Rcu extends RcuReaders implements CpuHooks {
   beforeSleep(): void {
     const { memory, base, callbacks } = this;
     this.noteQuiescent();
+    // Also without callbacks: a handler may queue some meanwhile.
+    if (!this.wantsInterrupt) memory.store(base + data.wantsInterrupt, 1);
     if (callbacks.length === 0) return;
     if (this.cpu.softirqPending) this.core();
-    if (callbacks.length === 0) return;
-    memory.store(base + data.wantsInterrupt, 1);
     this.askForAll();
     if (this.cpu.softirqPending) this.cpu.raiseHere(Vector.RCU);
   }
@@ -234,6 +236,11 @@ export class Rcu extends RcuReaders implements CpuHooks {
     return this.gp.seq >>> 2;
   }
 
+  /** Whether this CPU sleeps, as far as it knows: nothing that it waits for may wait for the end of an operation. */
+  private get wantsInterrupt(): boolean {
+    return this.memory.read(this.base + data.wantsInterrupt) !== 0;
+  }
+
   // ---- the RCU interrupt ----
 
   /** @irqs off */
@@ -245,7 +252,7 @@ export class Rcu extends RcuReaders implements CpuHooks {
     if (this.gp.isHeldByNobody) this.gp.advance();
     if (this.callbacks.length !== 0) {
       this.cpu.raiseSoftirq(this.cpu.id, RCU_CALLBACKS);
-      if (this.memory.read(this.base + data.wantsInterrupt) !== 0) this.askForAll();
+      if (this.wantsInterrupt) this.askForAll();
     }
   }
 
@@ -278,7 +285,7 @@ export class Rcu extends RcuReaders implements CpuHooks {
     this.adoptOrphans();
     callbacks.advance(gp.seq);
     if (callbacks.hasUnassigned) {
-      callbacks.accelerate(gp.request(false));
+      callbacks.accelerate(gp.request(this.wantsInterrupt));
       callbacks.advance(gp.seq);
     }
     const first = callbacks.takeReady();
@@ -307,12 +314,12 @@ export class Rcu extends RcuReaders implements CpuHooks {
     callbacks.shrink(count);
     memory.writeFloat64(base + data.invoked, memory.readFloat64(base + data.invoked) + count);
     this.adjustBatchLimit();
-    const isMoreReady = callbacks.isReady;
-    if (isMoreReady) this.cpu.raiseSoftirq(this.cpu.id, RCU_CALLBACKS);
+    if (callbacks.isReady) cpu.raiseSoftirq(cpu.id, RCU_CALLBACKS);
     cpu.irqRestore(flags);
     cpu.preemptEnable();
-    // A CPU that sleeps ends no operation: the interrupt, taken after this function, brings it back here.
-    if (isMoreReady && memory.read(base + data.wantsInterrupt) !== 0) cpu.raiseHere(Vector.RCU);
+    // An interrupt that came while preemption was disabled has left its softirq, and a CPU that sleeps ends no operation:
+    // one more interrupt, taken after this function, brings it back here.
+    if (this.wantsInterrupt && cpu.softirqPending) cpu.raiseHere(Vector.RCU);
   }
 
   private adjustBatchLimit(): void {
@@ -323,7 +330,6 @@ export class Rcu extends RcuReaders implements CpuHooks {
     if (length === 0) {
       memory.write(base + data.lengthLastForce, 0);
       this.masks.remove(this.gp.callbackCpus, cpu.id);
-      if (memory.read(base + data.wantsInterrupt) !== 0) memory.store(base + data.wantsInterrupt, 0);
     } else if (length + HIGH_MARK < memory.read(base + data.lengthLastForce)) {
       memory.write(base + data.lengthLastForce, length);
     }

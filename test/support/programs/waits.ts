@@ -22,6 +22,7 @@ const HEAD = 112;
 const TAIL = 128;
 const TOTAL = 144;
 const SLOTS = 160;
+const SUM = 192;
 const CELLS = 256;
 /** Of the buffers. */
 const ROOM = 3;
@@ -46,7 +47,7 @@ export function setup(kernel: Kernel, options: ProgramOptions): number {
       break;
     case "queue":
       waitQueues.format(at + FIRST);
-      memory.store(at + COUNT, UNITS);
+      memory.store(at + COUNT, tokensOf(options));
       break;
     case "completion":
       for (let cpu = 0; cpu < cpus; cpu++) completions.format(at + CELLS + EACH * cpu);
@@ -60,7 +61,7 @@ export function setup(kernel: Kernel, options: ProgramOptions): number {
   return at;
 }
 
-export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): number {
+export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): void {
   const at = shared as number;
   const bodies: Record<string, (done: number) => number> = {
     semaphore: () => insideSemaphore(kernel, at),
@@ -78,19 +79,18 @@ export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): n
     sum += body(done);
     kernel.cpu.endOperation();
   }
-  return sum;
+  kernel.memory.add(at + SUM, sum);
 }
 
 export function check(
   kernel: Kernel,
   options: ProgramOptions,
-  values: readonly unknown[],
+  _values: readonly unknown[],
   shared: unknown,
 ): void {
   const at = shared as number;
   const { memory, semaphores, conditions, waitQueues, barriers, completions, cpus } = kernel;
-  const sums = values as number[];
-  const total = sums.reduce((a, b) => a + b, 0);
+  const total = memory.read(at + SUM);
   switch (options.form) {
     case "semaphore":
       semaphores.check(at + FIRST);
@@ -110,7 +110,7 @@ export function check(
       break;
     case "queue":
       waitQueues.check(at + FIRST);
-      expectEqual(memory.read(at + COUNT), UNITS, "tokens");
+      expectEqual(memory.read(at + COUNT), tokensOf(options), "tokens");
       break;
     case "completion":
       for (let cpu = 0; cpu < cpus; cpu++)
@@ -124,6 +124,8 @@ export function check(
       expectEqual(total, memory.read(at + TOTAL), "initialisers that returned");
   }
 }
+
+const tokensOf = (options: ProgramOptions): number => Number(options.tokens ?? UNITS);
 
 function insideSemaphore({ semaphores, memory, cpu }: Kernel, at: number): number {
   semaphores.down(at + FIRST);
