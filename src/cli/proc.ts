@@ -25,7 +25,7 @@ Examples:
   smpsim proc zoneinfo --nodes 2 --memory 1GiB     of a machine of your choice
   smpsim proc lock_stat --after page-bulk --lockstat --cpus 4
   smpsim proc vmstat --after page-stress --seconds 2 --set order=3
-  smpsim proc core-latency --cpus 4
+  smpsim proc core-latency --cpus 4 --set batches=31
 
 What each report means, and where it differs from Linux: docs/REPORTS.md.`;
 
@@ -45,8 +45,11 @@ export function addProc(program: Command): void {
 async function proc(name: string | undefined, flags: ProcFlags): Promise<void> {
   if (flags.seconds !== undefined && flags.after === undefined)
     throw new UsageError("--seconds: it needs --after WORKLOAD");
-  if (name !== undefined) reportNamed(name);
-  const choice = await chooseMachine(flags, flags.after ?? null);
+  const report = name === undefined ? null : reportNamed(name);
+  const measures = report !== null && "workload" in report ? report.workload : null;
+  if (measures !== null && flags.after !== undefined)
+    throw new UsageError(`--after: report ${name} measures by a run of its own, and takes no other`);
+  const choice = await chooseMachine(flags, flags.after ?? measures);
   const config = { ...choice.machine, ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }) };
   const full = completeConfig(config);
   if (flags.printConfig) return printJson(full);
@@ -54,9 +57,9 @@ async function proc(name: string | undefined, flags: ProcFlags): Promise<void> {
   const interruption = watchInterrupts();
   const machine = await Machine.boot(config);
   if (flags.after !== undefined) {
-    const { options } = choice;
     const { seconds = 1 } = flags;
     say(`running ${flags.after} on ${plural(full.cpus ?? 1, "CPU")} for ${seconds} s`);
+    const { options } = choice;
     const { fault } = await machine.run(flags.after, { options, seconds, signal: interruption.signal });
     if (fault !== null) {
       say(`fault: ${fault.message}\n${fault.report}`);
@@ -64,7 +67,7 @@ async function proc(name: string | undefined, flags: ProcFlags): Promise<void> {
       return;
     }
   }
-  const text = await machine.proc(name);
+  const text = await machine.proc(name, measures === null ? {} : choice.options);
   await machine.halt();
   if (flags.json) printJson({ report: name, config: full, after: flags.after ?? null, text });
   else print(text);

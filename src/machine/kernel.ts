@@ -6,7 +6,6 @@
 
 import type { Cpu } from "../hardware/cpu.ts";
 import type { Topology } from "../hardware/topology.ts";
-import { Vector } from "../hardware/vectors.ts";
 import { Control } from "../memory/control.ts";
 import type { Memory } from "../memory/memory.ts";
 import { Regions } from "../memory/regions.ts";
@@ -38,6 +37,7 @@ import { WaitQueues } from "../sync/wait-queue.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { KernelImage } from "./image.ts";
 import type { PhaseResult } from "./program.ts";
+import { installTick } from "./tick.ts";
 
 export interface KernelParts {
   readonly cpu: Cpu;
@@ -122,12 +122,9 @@ export class Kernel {
     this.conditions = new Conditions(cpu, this.waitQueues, this.mutexes);
     this.barriers = new Barriers(cpu);
     this.onces = new Onces(cpu);
-    cpu.onInterrupt(Vector.TIMER, () => {
-      this.rcu.tick();
-      this.pages.tick();
-    });
     this.pages = parts.pages;
     this.pages.install({ report: (text) => this.printk(text) });
+    installTick(cpu, this.rcu, this.pages);
   }
 
   /** Writes to the kernel log; a run's result carries what its CPUs wrote. */
@@ -150,13 +147,17 @@ export class Kernel {
     this.rcu.join(cpu);
   }
 
-  /** This CPU takes part no more.  The last one runs the RCU callbacks that are left. */
+  /**
+   * This CPU takes part no more.  The last one runs the RCU callbacks that are left.  Its counters are folded: it has no
+   * tick that would do it later.
+   */
   takeDown(): void {
     this.rcu.leave();
     this.online.takeDown(this.cpu.id);
     const flags = this.cpu.irqSave();
     this.calls.flush();
     this.cpu.irqRestore(flags);
+    this.pages.vmstatUpdate.quiet();
   }
 
   // ---- what a program times and how long it goes on ----

@@ -121,17 +121,19 @@ export class Machine {
 
   /**
    * A report as Linux prints it, at rest: "buddyinfo" for /proc/buddyinfo; `procNames()` lists them.  "core-latency" is
-   * measured by a run of that workload first.
+   * measured by a run of that workload first, which is given `options`.
    */
-  async proc(name: string): Promise<string> {
+  async proc(name: string, options: ProgramOptions = {}): Promise<string> {
     const report = reportNamed(name);
     if ("render" in report) {
+      const [key] = Object.keys(options);
+      if (key !== undefined) throw new UsageError(`proc: report ${name} has no option ${key}`);
       const task = { kind: "proc", cpu: 0, id: this.parts.id, report: name } as const;
       const answer = await this.lookAtRest("read", task);
       if (answer.ok) return answer.value as string;
       throw new Error(`report ${name}: ${answer.fault.message}\n${answer.fault.report}`);
     }
-    const { cpuResults, fault } = await this.run(report.workload, { operations: 1 });
+    const { cpuResults, fault } = await this.run(report.workload, { operations: 1, options });
     if (fault !== null) throw new Error(`report ${name}: ${fault.message}\n${fault.report}`);
     return report.renderValues(cpuResults.map(({ value }) => value));
   }

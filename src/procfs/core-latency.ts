@@ -5,21 +5,23 @@
 
 import { bug } from "../memory/bug.ts";
 
-const WIDTH = 8;
+const LEAST_WIDTH = 8;
 
 /** `values` are what the workload returned, a row a CPU: `{latencyNs: one figure for each CPU}`. */
 export function coreLatency(values: readonly unknown[]): string {
-  const rows = values.map(rowOf);
-  const cpus = rows.map((_, cpu) => cpu);
+  const cells = values
+    .map(rowOf)
+    .map((row, from) => row.map((ns, to) => (from === to ? "-" : ns.toFixed(1))));
+  const width = Math.max(LEAST_WIDTH, ...cells.flat().map((cell) => cell.length + 2));
+  const line = (title: string, row: readonly string[]): string =>
+    [title, ...row].map((cell) => cell.padStart(width)).join("");
+  const names = values.map((_, cpu) => `CPU${cpu}`);
   const lines = [
     "Core-to-core latency, one way (ns)",
-    `${" ".repeat(WIDTH)}${cpus.map((cpu) => `CPU${cpu}`.padStart(WIDTH)).join("")}`,
-    ...rows.map((row, from) => {
-      const cells = row.map((ns, to) => (from === to ? "-" : ns.toFixed(1)).padStart(WIDTH));
-      return `${`CPU${from}`.padStart(WIDTH)}${cells.join("")}`;
-    }),
+    line("", names),
+    ...cells.map((row, from) => line(names[from], row)),
   ];
-  return lines.map((line) => `${line}\n`).join("");
+  return lines.map((text) => `${text}\n`).join("");
 }
 
 function rowOf(value: unknown, cpu: number, values: readonly unknown[]): readonly number[] {

@@ -63,13 +63,13 @@ export class PageAllocator {
   readonly buddy: Buddy;
   readonly lists: PageLists;
   readonly drain: Drain;
+  readonly vmstatUpdate: VmstatUpdate;
   private readonly cpu: Cpu;
   private readonly memory: Memory;
   private readonly locks: SpinLocks;
   private readonly walk: ZonelistWalk;
   private readonly slow: SlowPath;
   private readonly freer: PageFree;
-  private readonly vmstatUpdate: VmstatUpdate;
   private readonly localNode: number;
   private readonly fast: PageFastPath;
   private readonly memMap: Pointer;

@@ -68,6 +68,14 @@ export class VmstatUpdate {
     return changes > 0;
   }
 
+  /** Before a long sleep: folds, and leaves the lists as they are.  Linux: quiet_vmstat.  @cpu local */
+  quiet(): void {
+    for (const zone of this.zones) this.vmstat.foldZoneDeltas(zone, ZONE_STAT_NAMES.length);
+    for (let node = 0; node < this.frames.nodeCount; node++) {
+      this.vmstat.foldNodeDeltas(this.frames.nodeAt(node), NODE_STAT_NAMES.length);
+    }
+  }
+
   private updateZone(zone: ZoneRef): number {
     const { memory } = this;
     const pcp = this.lists.listsOf(zone, this.cpu.id);
