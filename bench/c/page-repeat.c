@@ -33,7 +33,7 @@ enum { PREV_FREE_HIGH_ORDER = 1, BATCH_SCALE_MAX = 5, LISTS = 14, BLOCKS = 63 };
 enum { Z_INDEX = 0, Z_NODE, Z_TAG, Z_WATERMARK, Z_BOOST = 7, Z_FLAGS, Z_RESERVED, Z_HIGHATOMIC, Z_LOWMEM, Z_PAGESET = 17, Z_ZONESTATS, Z_STAT = 300, ZONE_WORDS = 336 };
 enum { FREE_PAGES = 0, FREE_CMA = 1, BOOSTED = 1, RECLAIM_ACTIVE = 2, BELOW_HIGH = 4 };
 /* counters of one CPU */
-enum { EVENT_PGALLOC = 2, EVENT_PGFREE = 10, NUMA_HIT = 0, NUMA_LOCAL = 4, DIFF_WORDS = 16 };
+enum { EVENT_PGALLOC = 2, EVENT_PGFREE = 10, NUMA_HIT = 0, NUMA_LOCAL = 4, DIFF_WORDS = 16, CARRY = 1 << 30 };
 enum { UNIT_WORDS = 4096, PCP_AT = 64, STATS_AT = 256, EVENTS_AT = 512, LOCK_STATS_AT = 1024 };
 /* flags of a request */
 enum { GFP_ZERO = 0x100, GFP_DIRECT_RECLAIM = 0x400, GFP_SKIP_ZERO = 0x1000000, GFP_KERNEL = 0xcc0 };
@@ -68,7 +68,9 @@ static inline uint8_t cas_byte(word at, uint8_t expected, uint8_t replacement) {
   atomic_compare_exchange_strong((_Atomic uint8_t *)&ram[at], &expected, replacement);
   return expected;
 }
-static inline void add_double(word at, double amount) { *(double *)&ram[at] += amount; }
+static inline void count(word at, word amount) {
+  if ((ram[at] += amount) >= CARRY) bad("the count carries");
+}
 static inline word unit(struct cpu *cpu) { return cpu->id * UNIT_WORDS; }
 
 /* ---- spinlock ---- */
@@ -83,7 +85,7 @@ static inline int try_lock(struct cpu *cpu, word lock) {
     return 0;
   }
   ram[lock + L_OWNER] = cpu->id + 1;
-  add_double(UNITS + unit(cpu) + LOCK_STATS_AT + (ram[lock + L_CLASS] << 4), 1);
+  count(UNITS + unit(cpu) + LOCK_STATS_AT + (ram[lock + L_CLASS] << 4), 1);
   return 1;
 }
 static inline void unlock(struct cpu *cpu, word lock) {
@@ -144,10 +146,10 @@ static inline void prepare(word page, word order, word gfp) {
 }
 
 static inline void count_taken(struct cpu *cpu, word preferred, word zone, word order) {
-  add_double(UNITS + unit(cpu) + EVENTS_AT + 2 * (EVENT_PGALLOC + ram[zone + Z_INDEX]), 1 << order);
+  count(UNITS + unit(cpu) + EVENTS_AT + 2 * (EVENT_PGALLOC + ram[zone + Z_INDEX]), 1 << order);
   word stats = ram[zone + Z_ZONESTATS] + unit(cpu) + DIFF_WORDS;
-  if (ram[zone + Z_NODE] == 0) add_double(stats + 2 * NUMA_LOCAL, 1);
-  if (zone == preferred) add_double(stats + 2 * NUMA_HIT, 1);
+  if (ram[zone + Z_NODE] == 0) count(stats + 2 * NUMA_LOCAL, 1);
+  if (zone == preferred) count(stats + 2 * NUMA_HIT, 1);
 }
 
 static word __attribute__((noinline)) alloc_pages(struct cpu *cpu, word gfp, word order) {
@@ -182,13 +184,8 @@ static inline void trim(word zone, word pcp, word order, word count) {
   word free_count = ram[pcp + C_FREE_COUNT];
   if (order == 0 && (flags & PREV_FREE_HIGH_ORDER) != 0) ram[pcp + C_FLAGS] = flags & ~PREV_FREE_HIGH_ORDER;
   if (free_count < batch << BATCH_SCALE_MAX) ram[pcp + C_FREE_COUNT] = free_count += 1 << order;
-  word high = ram[pcp + C_HIGH], min = ram[pcp + C_HIGH_MIN], max = ram[pcp + C_HIGH_MAX];
-  if (high != 0 && (ram[zone + Z_FLAGS] & (RECLAIM_ACTIVE | BELOW_HIGH)) != 0) bad("the zone is short of memory");
-  if (min != max && count >= high && high < free_count + batch) {
-    word wanted = free_count + batch;
-    ram[pcp + C_HIGH] = wanted < min ? min : wanted > max ? max : wanted;
-  }
-  if (count >= high) bad("the list is full");
+  if ((ram[zone + Z_FLAGS] & (RECLAIM_ACTIVE | BELOW_HIGH)) != 0) bad("the zone is short of memory");
+  if (count >= ram[pcp + C_HIGH]) bad("the list is full");
 }
 
 static inline int put(struct cpu *cpu, word zone, word page, word order, word type) {
@@ -212,7 +209,7 @@ static void __attribute__((noinline)) free_pages(struct cpu *cpu, word pfn, word
   if ((flags & FLAGS_MASK) != 0) ram[page + P_FLAGS] = flags & ~FLAGS_MASK;
   ram[page + P_TYPE] = TYPE_NONE;
   word zone = ZONES + (word)((uint32_t)ram[page + P_FLAGS] >> ZONE_SHIFT) * ZONE_WORDS;
-  add_double(UNITS + unit(cpu) + EVENTS_AT + 2 * EVENT_PGFREE, 1 << order);
+  count(UNITS + unit(cpu) + EVENTS_AT + 2 * EVENT_PGFREE, 1 << order);
   word type = ram[PAGEBLOCKS + (pfn >> PAGEBLOCK_ORDER)] & 7;
   if (type >= 3 || !put(cpu, zone, page, order, type)) bad("past the lists");
 }

@@ -63,18 +63,18 @@ export interface CpuParts {
 }
 
 export class Cpu {
-  readonly id: number;
-  readonly cpus: number;
-  readonly memory: Memory;
-  readonly turn: Turn;
-  readonly random: Random;
-  readonly trace: TraceRing;
-  private readonly control: Int32Array;
-  private readonly words: Int32Array;
-  private readonly doubles: Float64Array;
-  private readonly base: number;
-  private readonly pendingWord: number;
-  private readonly softWord: number;
+  declare readonly id: number;
+  declare readonly cpus: number;
+  declare readonly memory: Memory;
+  declare readonly turn: Turn;
+  declare readonly random: Random;
+  declare readonly trace: TraceRing;
+  declare private readonly control: Int32Array;
+  declare private readonly words: Int32Array;
+  declare private readonly doubles: Float64Array;
+  declare private readonly base: number;
+  declare private readonly pendingWord: number;
+  declare private readonly softWord: number;
   private readonly handlers: (InterruptHandler | null)[] = new Array(VECTORS).fill(null);
   private hooks: CpuHooks | null = null;
 
@@ -91,6 +91,8 @@ export class Cpu {
     this.pendingWord = cpuControl(parts.id) + CpuControl.pending;
     this.softWord = cpuControl(parts.id) + CpuControl.softPending;
     this.random = new Random(this.words, this.base + state.random);
+    // A closure over this CPU: V8 takes it, and all that hangs on it, for constants.  See docs/decisions/005.
+    this.endOperation = () => this.finishOperation();
   }
 
   /** Power-on state: interrupts enabled, nothing pending. */
@@ -268,16 +270,7 @@ export class Cpu {
    * The end of an operation: the CPU holds no lock.  Interrupts are taken, the timer ticks, and a used-up slice is given
    * away.
    */
-  endOperation(): void {
-    this.poll();
-    if ((++this.words[this.base + state.operations] & (CLOCK_EVERY - 1)) === 0) this.tickIfDue();
-    if (this.words[this.base + state.preemptCount] !== 0) {
-      if (checks) this.reportHeldAtEnd();
-      return;
-    }
-    if (this.control[this.softWord] !== 0) this.hooks?.runSoftirqs();
-    this.turn.yieldSlice();
-  }
+  declare endOperation: () => void;
 
   /** Waits for an interrupt and takes it.  Linux: default_idle; the tick is stopped meanwhile. */
   halt(timeoutNs = Infinity): void {
@@ -299,6 +292,17 @@ export class Cpu {
     this.words[this.base + state.idle] = 0;
     this.poll();
     if (this.control[this.softWord] !== 0 && !this.inAtomic) this.hooks?.runSoftirqs();
+  }
+
+  private finishOperation(): void {
+    this.poll();
+    if ((++this.words[this.base + state.operations] & (CLOCK_EVERY - 1)) === 0) this.tickIfDue();
+    if (this.words[this.base + state.preemptCount] !== 0) {
+      if (checks) this.reportHeldAtEnd();
+      return;
+    }
+    if (this.control[this.softWord] !== 0) this.hooks?.runSoftirqs();
+    this.turn.yieldSlice();
   }
 
   private preemptEnableSlow(): void {

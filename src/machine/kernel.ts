@@ -51,39 +51,39 @@ export interface KernelParts {
 }
 
 export class Kernel {
-  readonly cpu: Cpu;
-  readonly memory: Memory;
+  declare readonly cpu: Cpu;
+  declare readonly memory: Memory;
   /** Names addresses, for reports. */
   readonly regions = new Regions();
-  readonly topology: Topology;
-  readonly image: KernelImage;
+  declare readonly topology: Topology;
+  declare readonly image: KernelImage;
   /** Where boot has put things. */
-  readonly record: BootRecord;
-  readonly spin: SpinLocks;
-  readonly rwlocks: RwLocks;
-  readonly seqlocks: SeqLocks;
-  readonly mutexes: Mutexes;
-  readonly rwsems: RwSemaphores;
-  readonly functions: Functions;
-  readonly masks: CpuMasks;
-  readonly online: OnlineCpus;
-  readonly calls: CrossCalls;
-  readonly rcu: Rcu;
-  readonly perCpu: PerCpu;
-  readonly counters: PerCpuCounters;
-  readonly tasks: Tasks;
-  readonly waitQueues: WaitQueues;
-  readonly completions: Completions;
-  readonly semaphores: Semaphores;
-  readonly conditions: Conditions;
-  readonly barriers: Barriers;
-  readonly onces: Onces;
-  readonly pages: PageAllocator;
+  declare readonly record: BootRecord;
+  declare readonly spin: SpinLocks;
+  declare readonly rwlocks: RwLocks;
+  declare readonly seqlocks: SeqLocks;
+  declare readonly mutexes: Mutexes;
+  declare readonly rwsems: RwSemaphores;
+  declare readonly functions: Functions;
+  declare readonly masks: CpuMasks;
+  declare readonly online: OnlineCpus;
+  declare readonly calls: CrossCalls;
+  declare readonly rcu: Rcu;
+  declare readonly perCpu: PerCpu;
+  declare readonly counters: PerCpuCounters;
+  declare readonly tasks: Tasks;
+  declare readonly waitQueues: WaitQueues;
+  declare readonly completions: Completions;
+  declare readonly semaphores: Semaphores;
+  declare readonly conditions: Conditions;
+  declare readonly barriers: Barriers;
+  declare readonly onces: Onces;
+  declare readonly pages: PageAllocator;
   /** CPUs that run programs. */
-  readonly cpus: number;
-  readonly seed: number;
+  declare readonly cpus: number;
+  declare readonly seed: number;
   private lines: string[] = [];
-  private readonly control: Int32Array;
+  declare private readonly control: Int32Array;
   private limit = Infinity;
   private phases = new Map<string, { operations: number; elapsedNs: number }>();
 

@@ -29,15 +29,15 @@ export interface MemoryParts {
 }
 
 export class PlainMemory implements Memory {
-  private readonly words: Int32Array;
-  readonly lockSteps: LockSteps;
-  private readonly atomics: AtomicOperations;
-  private readonly bytes: Uint8Array;
-  private readonly doubles: Float64Array;
-  private readonly control: Int32Array;
-  private readonly turn: Turn;
-  private readonly cpu: number;
-  private readonly cpus: number;
+  declare private readonly words: Int32Array;
+  declare readonly lockSteps: LockSteps;
+  declare private readonly atomics: AtomicOperations;
+  declare private readonly bytes: Uint8Array;
+  declare private readonly doubles: Float64Array;
+  declare private readonly control: Int32Array;
+  declare private readonly turn: Turn;
+  declare private readonly cpu: number;
+  declare private readonly cpus: number;
 
   constructor(parts: MemoryParts) {
     this.words = new Int32Array(parts.ram.buffer);

@@ -120,11 +120,11 @@ export const traceWords = (cpus: number, events: number): number =>
   cpus * (HEADER_WORDS + events * EVENT_WORDS);
 
 export class TraceRing {
-  private readonly words: Int32Array;
-  private readonly doubles: Float64Array;
-  private readonly base: number;
-  private readonly mask: number;
-  private readonly now: () => number;
+  declare private readonly words: Int32Array;
+  declare private readonly doubles: Float64Array;
+  declare private readonly base: number;
+  declare private readonly mask: number;
+  declare private readonly now: () => number;
 
   constructor(buffer: SharedArrayBuffer, options: { cpu: number; events: number; nowNs: () => number }) {
     this.words = new Int32Array(buffer);

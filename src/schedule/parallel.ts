@@ -52,14 +52,14 @@ export interface ParallelOptions {
 }
 
 export class ParallelTurn implements Turn {
-  readonly spinLimit: number;
-  private readonly words: Int32Array;
-  private readonly doubles: Float64Array;
-  private readonly cpu: number;
-  private readonly cpus: number;
-  private readonly self: number;
-  private readonly unlimited: boolean;
-  private readonly clock: HostClock;
+  declare readonly spinLimit: number;
+  declare private readonly words: Int32Array;
+  declare private readonly doubles: Float64Array;
+  declare private readonly cpu: number;
+  declare private readonly cpus: number;
+  declare private readonly self: number;
+  declare private readonly unlimited: boolean;
+  declare private readonly clock: HostClock;
   private processor: Cpu | null = null;
   private sliceStartNs = 0;
   private operations = 0;

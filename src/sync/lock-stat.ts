@@ -83,10 +83,10 @@ export interface LockWait {
 /** The statistics of one CPU. */
 export class LockStats {
   /** The counts of class 0; those of class c are 16 c words on. */
-  readonly counts: Pointer;
-  private readonly cpu: Cpu;
-  private readonly memory: Memory;
-  private readonly held: Pointer;
+  declare readonly counts: Pointer;
+  declare private readonly cpu: Cpu;
+  declare private readonly memory: Memory;
+  declare private readonly held: Pointer;
 
   constructor(cpu: Cpu, slots: LockStatSlots) {
     this.cpu = cpu;

@@ -46,10 +46,10 @@ const MAX_ROBBED = 16;
 const forgetsKick = mutant("pv-forgets-kick");
 
 export class PvLock implements SpinAlgorithm {
-  private readonly memory: Memory;
-  private readonly turn: Turn;
-  private readonly nodes: QueueNodes;
-  private readonly cpu: number;
+  declare private readonly memory: Memory;
+  declare private readonly turn: Turn;
+  declare private readonly nodes: QueueNodes;
+  declare private readonly cpu: number;
 
   constructor(cpu: Cpu, nodes: QueueNodes) {
     this.memory = cpu.memory;

@@ -29,8 +29,8 @@ const { LOCKED, LOCKED_MASK, PENDING, LOCKED_PENDING_MASK, TAIL_MASK } = QueueWo
 const forgetsKick = mutant("pv-forgets-kick");
 
 export class QueuedLock implements SpinAlgorithm {
-  private readonly memory: Memory;
-  private readonly nodes: QueueNodes;
+  declare private readonly memory: Memory;
+  declare private readonly nodes: QueueNodes;
 
   constructor(memory: Memory, nodes: QueueNodes) {
     this.memory = memory;

@@ -51,12 +51,12 @@ export interface SpinLockOptions {
 }
 
 export class SpinLocks {
-  readonly stats: LockStats;
-  protected readonly cpu: Cpu;
-  protected readonly algorithm: SpinAlgorithm;
+  declare readonly stats: LockStats;
+  declare protected readonly cpu: Cpu;
+  declare protected readonly algorithm: SpinAlgorithm;
   /** 1 + CPU: what `owner` is while this CPU holds the lock. */
-  protected readonly self: number;
-  private readonly memory: Memory;
+  declare protected readonly self: number;
+  declare private readonly memory: Memory;
 
   /** Options are for tests; the shape decides. */
   constructor(cpu: Cpu, slots: SpinLockSlots, options: SpinLockOptions = {}) {

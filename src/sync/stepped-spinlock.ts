@@ -28,8 +28,8 @@ export function spinLocksOf(cpu: Cpu, slots: SpinLockSlots): SpinLocks {
 }
 
 export class SteppedSpinLocks extends SpinLocks {
-  private readonly steps: LockSteps;
-  private readonly counts: Pointer;
+  declare private readonly steps: LockSteps;
+  declare private readonly counts: Pointer;
 
   constructor(cpu: Cpu, slots: SpinLockSlots, steps: LockSteps) {
     super(cpu, slots, { kind: "pv" });

@@ -11,7 +11,7 @@ const FREE = 0;
 const LOCKED = 1;
 
 export class TasLock implements SpinAlgorithm {
-  private readonly memory: Memory;
+  declare private readonly memory: Memory;
 
   constructor(memory: Memory) {
     this.memory = memory;

@@ -12,7 +12,7 @@ import { SpinLock } from "./spinlock-layout.ts";
 const spinlock = SpinLock;
 
 export class TicketLock implements SpinAlgorithm {
-  private readonly memory: Memory;
+  declare private readonly memory: Memory;
 
   constructor(memory: Memory) {
     this.memory = memory;

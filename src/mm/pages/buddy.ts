@@ -38,11 +38,11 @@ const NR_FREE_CMA = ZoneStat.nr_free_cma;
 const mergeUnchecked = mutant("buddy-merge-no-recheck");
 
 export class Buddy {
-  readonly memory: Memory;
-  readonly frames: Frames;
-  readonly vmstat: Vmstat;
-  private readonly memMap: Pointer;
-  private readonly maxPfn: Pfn;
+  declare readonly memory: Memory;
+  declare readonly frames: Frames;
+  declare readonly vmstat: Vmstat;
+  declare private readonly memMap: Pointer;
+  declare private readonly maxPfn: Pfn;
 
   constructor(frames: Frames, vmstat: Vmstat) {
     this.memory = frames.memory;

@@ -44,10 +44,10 @@ const CLAIM = 2;
 const STEAL = 3;
 
 export class Fallback {
-  readonly buddy: Buddy;
-  private readonly memory: Memory;
-  private readonly frames: Frames;
-  private readonly vmstat: Vmstat;
+  declare readonly buddy: Buddy;
+  declare private readonly memory: Memory;
+  declare private readonly frames: Frames;
+  declare private readonly vmstat: Vmstat;
 
   constructor(buddy: Buddy) {
     this.memory = buddy.memory;

@@ -20,15 +20,15 @@ const pageField = Page;
 const zoneField = Zone;
 
 export class Frames {
-  readonly memory: Memory;
-  readonly globals: Pointer;
-  readonly memMap: Pointer;
+  declare readonly memory: Memory;
+  declare readonly globals: Pointer;
+  declare readonly memMap: Pointer;
   /** First frame past the last. */
-  readonly maxPfn: Pfn;
-  readonly zones: Pointer;
-  readonly nodes: Pointer;
-  readonly nodeCount: number;
-  readonly pageblocks: Pointer;
+  declare readonly maxPfn: Pfn;
+  declare readonly zones: Pointer;
+  declare readonly nodes: Pointer;
+  declare readonly nodeCount: number;
+  declare readonly pageblocks: Pointer;
 
   /** Attaches to the globals that boot has written. */
   constructor(memory: Memory, globals: Pointer) {

@@ -1,6 +1,8 @@
 /**
  * The page allocator of one CPU: Linux's `alloc_pages` family.
  *
+ * What programs call for every page are closures, so that V8 knows their `this`: docs/decisions/005.
+ *
  * A page is named by its frame number; 0 is "none".  `get…Pages` forms return a pointer to the frame's words.
  *
  * Linux: mm/page_alloc.c __alloc_pages, __free_pages, include/linux/gfp.h, include/linux/mm.h.
@@ -58,23 +60,23 @@ export interface PageAllocatorParts {
 }
 
 export class PageAllocator {
-  readonly frames: Frames;
-  readonly vmstat: Vmstat;
-  readonly buddy: Buddy;
-  readonly lists: PageLists;
-  readonly drain: Drain;
-  readonly vmstatUpdate: VmstatUpdate;
-  private readonly cpu: Cpu;
-  private readonly memory: Memory;
-  private readonly locks: SpinLocks;
-  private readonly walk: ZonelistWalk;
-  private readonly slow: SlowPath;
-  private readonly freer: PageFree;
-  private readonly localNode: number;
-  private readonly fast: PageFastPath;
-  private readonly memMap: Pointer;
-  private readonly maxPfn: Pfn;
-  private readonly groupsByMobility: boolean;
+  declare readonly frames: Frames;
+  declare readonly vmstat: Vmstat;
+  declare readonly buddy: Buddy;
+  declare readonly lists: PageLists;
+  declare readonly drain: Drain;
+  declare readonly vmstatUpdate: VmstatUpdate;
+  declare private readonly cpu: Cpu;
+  declare private readonly memory: Memory;
+  declare private readonly locks: SpinLocks;
+  declare private readonly walk: ZonelistWalk;
+  declare private readonly slow: SlowPath;
+  declare private readonly freer: PageFree;
+  declare private readonly localNode: number;
+  declare private readonly fast: PageFastPath;
+  declare private readonly memMap: Pointer;
+  declare private readonly maxPfn: Pfn;
+  declare private readonly groupsByMobility: boolean;
 
   constructor(parts: PageAllocatorParts) {
     const { cpu, locks, localNode } = parts;
@@ -114,13 +116,11 @@ export class PageAllocator {
   // ---- allocate ----
 
   /** 2^order frames, or 0.  Linux: alloc_pages.  @may-sleep with __GFP_DIRECT_RECLAIM */
-  allocPages(gfp: number, order: number): Pfn {
-    if (order === 0) return this.allocPage(gfp);
-    return this.allocPagesMask(gfp, order, this.localNode, -1);
-  }
+  allocPages = (gfp: number, order: number): Pfn =>
+    order === 0 ? this.allocPage(gfp) : this.allocPagesMask(gfp, order, this.localNode, -1);
 
   /** One frame, or 0.  Linux: alloc_page. */
-  allocPage(gfp: number): Pfn {
+  allocPage = (gfp: number): Pfn => {
     if ((gfp & DIRECT_RECLAIM) !== 0) this.cpu.mightSleep("alloc_pages");
     const page = this.fast.take(gfp);
     if (page !== 0) {
@@ -128,7 +128,7 @@ export class PageAllocator {
       return (page - this.memMap) >> 4;
     }
     return this.allocPagesMask(gfp, 0, this.localNode, -1);
-  }
+  };
 
   /** From `node` if it has memory to spare, else from the nearest that has.  Linux: alloc_pages_node. */
   allocPagesNode(node: number, gfp: number, order: number): Pfn {
@@ -198,7 +198,7 @@ export class PageAllocator {
   // ---- free ----
 
   /** Drops a reference to a block; the last one frees it.  Linux: __free_pages. */
-  freePages(pfn: Pfn, order: number): void {
+  freePages = (pfn: Pfn, order: number): void => {
     const { memory } = this;
     if (pfn <= 0 || pfn >= this.maxPfn || order > MAX_ORDER) this.reportFree(pfn, order);
     memory.work(PAGE_FREE, 1);
@@ -210,7 +210,7 @@ export class PageAllocator {
       if (order !== 0 || !this.fast.put(page, pfn)) this.freer.free(page, order);
     } else if (before <= 0) badPage(this.frames, page, "double free: the page has no references");
     else if (parts) this.freeAllButHead(pfn, order);
-  }
+  };
 
   /** Linux: __free_page. */
   freePage(pfn: Pfn): void {

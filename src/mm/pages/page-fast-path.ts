@@ -6,6 +6,8 @@
  * anything has changed and the general path does all of it.  They exist because a dozen calls cost more than what they
  * do; test/unit/pages/fast-path.test.ts holds both ways against each other.
  *
+ * They are closures, so that V8 knows their `this`: docs/decisions/005.
+ *
  * Linux reaches the same by inlining get_page_from_freelist, rmqueue and free_unref_page.
  */
 
@@ -50,18 +52,18 @@ const PLACEMENT = Array.from({ length: 32 }, (_, gfp) =>
 );
 
 export class PageFastPath {
-  private readonly memory: Memory;
-  private readonly frames: Frames;
-  private readonly locks: SpinLocks;
-  private readonly zones: Pointer;
-  private readonly pageblocks: Pointer;
+  declare private readonly memory: Memory;
+  declare private readonly frames: Frames;
+  declare private readonly locks: SpinLocks;
+  declare private readonly zones: Pointer;
+  declare private readonly pageblocks: Pointer;
   /** First entry of the local node's zonelist. */
-  private readonly first: Pointer;
-  private readonly localNode: number;
+  declare private readonly first: Pointer;
+  declare private readonly localNode: number;
   /** Words from CPU 0's per-CPU area to this CPU's. */
-  private readonly cpuOffset: number;
-  private readonly events: Pointer;
-  private readonly enabled: boolean;
+  declare private readonly cpuOffset: number;
+  declare private readonly events: Pointer;
+  declare private readonly enabled: boolean;
 
   constructor(frames: Frames, locks: SpinLocks, cpu: number, localNode: number) {
     const { memory, globals } = frames;
@@ -78,7 +80,7 @@ export class PageFastPath {
   }
 
   /** One page for `gfp`, or 0: ask the general path.  @cpu local   @takes pcp.lock */
-  take(gfp: number): PageRef {
+  take = (gfp: number): PageRef => {
     if (!this.enabled || (gfp & SPECIAL) !== 0) return 0;
     const { memory, first, cpuOffset } = this;
     const placement = PLACEMENT[gfp & 31];
@@ -126,10 +128,10 @@ export class PageFastPath {
     this.count(stats + HIT);
     this.count(stats + LOCAL);
     return page;
-  }
+  };
 
   /** Puts a page whose last reference is gone on this CPU's list; false: ask the general path.  @takes pcp.lock */
-  put(page: PageRef, pfn: Pfn): boolean {
+  put = (page: PageRef, pfn: Pfn): boolean => {
     const { memory } = this;
     const flags = memory.read(page + pageField.flags);
     const state =
@@ -168,7 +170,7 @@ export class PageFastPath {
     this.locks.unlock(pcp);
     this.count(this.events + PGFREE);
     return true;
-  }
+  };
 
   private count(at: Pointer): void {
     const sum = this.memory.read(at) + 1;

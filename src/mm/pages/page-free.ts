@@ -27,11 +27,11 @@ const freeUnlocked = mutant("buddy-free-unlocked");
 const typeUnlocked = mutant("buddy-free-type-unlocked");
 
 export class PageFree {
-  private readonly memory: Memory;
-  private readonly frames: Frames;
-  private readonly buddy: Buddy;
-  private readonly lists: PageLists;
-  private readonly locks: SpinLocks;
+  declare private readonly memory: Memory;
+  declare private readonly frames: Frames;
+  declare private readonly buddy: Buddy;
+  declare private readonly lists: PageLists;
+  declare private readonly locks: SpinLocks;
 
   constructor(buddy: Buddy, lists: PageLists, locks: SpinLocks) {
     this.memory = buddy.memory;

@@ -53,12 +53,12 @@ const drainUnlocked = mutant("pcp-drain-unlocked");
 const ownUnlocked = mutant("pcp-own-unlocked");
 
 export class PageLists {
-  readonly memory: Memory;
-  readonly frames: Frames;
-  private readonly fallback: Fallback;
-  private readonly locks: SpinLocks;
-  private readonly unitWords: number;
-  private readonly cpuOffset: number;
+  declare readonly memory: Memory;
+  declare readonly frames: Frames;
+  declare private readonly fallback: Fallback;
+  declare private readonly locks: SpinLocks;
+  declare private readonly unitWords: number;
+  declare private readonly cpuOffset: number;
 
   constructor(fallback: Fallback, locks: SpinLocks, cpu: number) {
     const { frames } = fallback.buddy;

@@ -32,14 +32,14 @@ const eventField = VmEventState;
 const foldLost = mutant("vmstat-fold-lost");
 
 export class Vmstat {
-  readonly memory: Memory;
-  private readonly globals: Pointer;
+  declare readonly memory: Memory;
+  declare private readonly globals: Pointer;
   /** Words from CPU 0's per-CPU area to this CPU's. */
-  private readonly cpuOffset: number;
-  private readonly unitWords: number;
-  private readonly units: number;
+  declare private readonly cpuOffset: number;
+  declare private readonly unitWords: number;
+  declare private readonly units: number;
   private readonly eventsOfCpu0: Pointer;
-  private readonly events: Pointer;
+  declare private readonly events: Pointer;
 
   constructor(memory: Memory, frames: Frames, cpu: number) {
     const { globals } = frames;

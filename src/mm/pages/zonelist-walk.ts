@@ -45,16 +45,16 @@ const listsOn = shape.pageLists !== "off";
 const checkAll = shape.checks && shape.pageLists !== "6.0";
 
 export class ZonelistWalk {
-  readonly memory: Memory;
-  readonly frames: Frames;
-  readonly vmstat: Vmstat;
-  private readonly lists: PageLists;
-  private readonly fallback: Fallback;
-  private readonly highAtomic: HighAtomic;
-  private readonly locks: SpinLocks;
+  declare readonly memory: Memory;
+  declare readonly frames: Frames;
+  declare readonly vmstat: Vmstat;
+  declare private readonly lists: PageLists;
+  declare private readonly fallback: Fallback;
+  declare private readonly highAtomic: HighAtomic;
+  declare private readonly locks: SpinLocks;
   /** This CPU's node. */
-  private readonly localNode: number;
-  hooks: ReclaimHooks;
+  declare private readonly localNode: number;
+  declare hooks: ReclaimHooks;
 
   constructor(parts: {
     lists: PageLists;
