@@ -17,6 +17,8 @@ import { type AtomicOperations, atomicsOf, lockStepsOf, type RamMemory } from ".
 
 const control = Control;
 const cpuWords = CpuControl;
+/** On x86 a locked store is a full barrier, so a plain load after it cannot be early; elsewhere it could. */
+const storesDrainFirst = process.arch === "x64" || process.arch === "ia32";
 
 export interface MemoryParts {
   readonly ram: RamMemory;
@@ -129,7 +131,9 @@ export class PlainMemory implements Memory {
   }
 
   wake(address: Pointer): void {
-    if (this.control[control.sleepers + sleeperBucket(address)] !== 0) this.wakeSleepers(address);
+    const bucket = control.sleepers + sleeperBucket(address);
+    const sleepers = storesDrainFirst ? this.control[bucket] : Atomics.load(this.control, bucket);
+    if (sleepers !== 0) this.wakeSleepers(address);
   }
 
   private waitParked(address: Pointer, mask: number, value: number, timeoutNs: number): boolean {
