@@ -98,8 +98,11 @@ describe("a run that goes well", () => {
 
   test("a torn counter is caught, so the check can fail", async () => {
     const machine = await Machine.boot({ cpus: 4, memory: "4MiB", tokens: "free" });
-    const { fault } = await machine.run(program("counter"), { operations: 500_000, options: { torn: true } });
-    expect(fault?.message).toMatch(/counter is \d+, the CPUs added 2000000/);
+    const { fault } = await machine.run(program("counter"), {
+      operations: 5_000_000,
+      options: { torn: true },
+    });
+    expect(fault?.message).toMatch(/counter is \d+, the CPUs added 20000000/);
   });
 
   test("an abort signal keeps what was measured", async () => {
