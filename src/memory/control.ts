@@ -59,8 +59,6 @@ export const CpuControl = struct("cpu_control", {
   waitLock: word("owner-cpu", "pointer:lock"),
   /** Host thread id, for pinning; 0 unknown. */
   threadId: word("owner-cpu"),
-  /** Whether the CPU was given its token out of turn, for a pending interrupt. */
-  boosted: word("lock:schedulerLock"),
   /** Host time that this CPU has used, ns: fairness of slices. */
   usedNs: float64("lock:schedulerLock"),
   parks: float64("owner-cpu"),

@@ -13,9 +13,8 @@
  *                       v                        ^
  *                     PARKED ------- kick -------+      KICKED is sticky beside each
  *
- * Invariants: memory/control I1, I2.  Who is next: a CPU with an interrupt pending, else the one whose thread has used the
- * least of a core (as Linux's CFS; what other programs take from it is not counted), a sleeper counting as no poorer
- * than one slice.
+ * Invariants: memory/control I1, I2.  Who is next: a CPU with an interrupt pending, else the one that has used the least
+ * host time (as Linux's CFS), a sleeper counting as no poorer than one slice.
  */
 
 import type { Cpu } from "../hardware/cpu.ts";
@@ -30,7 +29,7 @@ const cpuWords = CpuControl;
 const { OFF, RUNNING, PARKED, READY, KICKED } = RunState;
 const BASE = 3;
 /** A slice of host time while others wait for a token. */
-const SLICE_NS = 300_000;
+const SLICE_NS = 1_000_000;
 /** Operations between two looks at the slice's clock. */
 const LOOK_EVERY = 16;
 /** Rounds of `relax` (about 30 ns each) before a waiter parks. */
@@ -43,14 +42,8 @@ const pause: () => void =
     // Node before 24 has no pause; an empty call does.
   });
 
-/** Time that this thread has used of a core, ns (a call costs 0.7 us: once a slice); the wall's before Node 24. */
-const threadNs: () => number =
-  typeof process.threadCpuUsage === "function"
-    ? () => {
-        const { user, system } = process.threadCpuUsage();
-        return (user + system) * 1000;
-      }
-    : () => performance.now() * 1e6;
+/** After an interrupt, a CPU goes first that is this much poorer: the sender, as a rule. */
+const POORER_NS = SLICE_NS / 4;
 
 export interface ParallelOptions {
   readonly control: Int32Array;
@@ -72,7 +65,6 @@ export class ParallelTurn implements Turn {
   declare private readonly clock: HostClock;
   private processor: Cpu | null = null;
   private sliceStartNs = 0;
-  private chargedNs = 0;
   private operations = 0;
 
   constructor(options: ParallelOptions) {
@@ -119,7 +111,6 @@ export class ParallelTurn implements Turn {
       this.sleepUntilRunning(Infinity, OffCore.WAITS_FOR_TOKEN);
     }
     this.sliceStartNs = this.nowNs();
-    this.chargedNs = threadNs();
   }
 
   /** Leaves the run: gives the token away for good. */
@@ -156,7 +147,7 @@ export class ParallelTurn implements Turn {
     if (this.words[control.panic] !== 0) this.stopped();
     if (this.words[control.ready] === 0 || this.unlimited) return;
     if ((++this.operations & (LOOK_EVERY - 1)) !== 0) return;
-    if (this.nowNs() - this.sliceStartNs >= SLICE_NS) this.switchOut();
+    if (this.nowNs() - this.sliceStartNs >= SLICE_NS) this.switchOut(0);
   }
 
   raise(cpu: number, vector: number): void {
@@ -164,10 +155,10 @@ export class ParallelTurn implements Turn {
     this.kick(cpu);
   }
 
+  /** Straight to a CPU that has not answered yet, or back to whoever waits for the answers. */
   interruptsHandled(): void {
-    if (this.words[this.self + cpuWords.boosted] === 0) return;
-    this.words[this.self + cpuWords.boosted] = 0;
-    if (this.processor?.preemptCount === 0 && !this.processor.inInterrupt) this.switchOut();
+    if (this.unlimited || this.words[control.ready] === 0) return;
+    if (this.processor?.preemptCount === 0 && !this.processor.inInterrupt) this.switchOut(POORER_NS);
   }
 
   stopped(): never {
@@ -176,17 +167,14 @@ export class ParallelTurn implements Turn {
 
   // ---- tokens ----
 
-  /** RUNNING -> READY, if somebody else deserves to run. */
-  private switchOut(): void {
+  /** RUNNING -> READY, if a CPU waits that has an interrupt to answer, or that is poorer by `margin` ns. */
+  private switchOut(margin: number): void {
     const { words } = this;
     this.lockScheduler();
     this.charge();
     const next = this.pickReady();
-    const mine = (this.self + cpuWords.usedNs) >> 1;
-    if (
-      next < 0 ||
-      (words[cpuControl(next) + cpuWords.boosted] === 0 && this.usedBy(next) > this.doubles[mine])
-    ) {
+    const mine = this.usedBy(this.cpu);
+    if (next < 0 || (!this.isUrgent(next) && this.usedBy(next) + margin > mine)) {
       this.unlockScheduler();
       return;
     }
@@ -248,32 +236,33 @@ export class ParallelTurn implements Turn {
     this.doubles[floor] = Math.max(this.doubles[floor], this.usedBy(next));
   }
 
-  /** The CPU to run next, or -1.  Marks one that is taken out of turn.  Under schedulerLock. */
+  /** The CPU to run next, or -1.  Under schedulerLock. */
   private pickReady(): number {
     const { words } = this;
     if (words[control.ready] === 0) return -1;
     let poorest = -1;
     let urgent = -1;
     for (let cpu = 0; cpu < this.cpus; cpu++) {
-      const at = cpuControl(cpu);
-      if ((Atomics.load(words, at + cpuWords.state) & BASE) !== READY) continue;
+      if ((Atomics.load(words, cpuControl(cpu) + cpuWords.state) & BASE) !== READY) continue;
       if (poorest < 0 || this.usedBy(cpu) < this.usedBy(poorest)) poorest = cpu;
-      if (words[at + cpuWords.pending] !== 0 && (urgent < 0 || this.usedBy(cpu) < this.usedBy(urgent)))
-        urgent = cpu;
+      if (this.isUrgent(cpu) && (urgent < 0 || this.usedBy(cpu) < this.usedBy(urgent))) urgent = cpu;
     }
-    if (urgent >= 0 && urgent !== poorest) words[cpuControl(urgent) + cpuWords.boosted] = 1;
     return urgent >= 0 ? urgent : poorest;
+  }
+
+  private isUrgent(cpu: number): boolean {
+    return this.words[cpuControl(cpu) + cpuWords.pending] !== 0;
   }
 
   private usedBy(cpu: number): number {
     return this.doubles[(cpuControl(cpu) + cpuWords.usedNs) >> 1];
   }
 
-  /** Adds what this CPU's thread has used of a core since the last charge.  Under schedulerLock. */
+  /** Adds this CPU's time with the token since its slice began.  Under schedulerLock. */
   private charge(): void {
-    const now = threadNs();
-    this.doubles[(this.self + cpuWords.usedNs) >> 1] += now - this.chargedNs;
-    this.chargedNs = now;
+    const now = this.nowNs();
+    this.doubles[(this.self + cpuWords.usedNs) >> 1] += now - this.sliceStartNs;
+    this.sliceStartNs = now;
   }
 
   /** Who slept long does not thereby earn the machine for long.  Under schedulerLock. */

@@ -1,6 +1,7 @@
 /**
  * Queued spinlock, paravirtual form: for CPUs that may be off their core.  A waiter spins a bounded time, then halts
- * until it is kicked; a lock that comes free is open to whoever arrives, so nobody waits for a halted head.
+ * until it is kicked; while the head is halted a lock that comes free is open to whoever arrives, so nobody waits for a
+ * CPU without a core.  A head that is awake closes the door (pending) and is next.
  * Linux: kernel/locking/qspinlock_paravirt.h.
  *
  *   state of a node:   RUNNING --bounded spin over--> HALTED --it became the head--> HASHED
@@ -13,10 +14,8 @@
  * LOCKED into 0 in one step, and where that fails reads `extra` before it frees the lock.  A kick is sticky, and every
  * halt looks at its condition after interrupts were answered, since a handler may have used up a kick.
  *
- * Differs: the lock's second word replaces the hash table of halted heads.  A head whose kick was in vain, because the
- * lock was stolen, marks the lock again (Linux spins on).  A head that was robbed MAX_ROBBED times sets pending, which
- * stops further stealing (Linux: pending is set whenever the head spins); with fewer cores than CPUs the door stays open
- * as long as possible.
+ * Differs: the lock's second word replaces the hash table of halted heads.  A stealer gives up after a bounded number of
+ * rounds and queues.
  */
 
 import type { Cpu } from "../hardware/cpu.ts";
@@ -42,7 +41,6 @@ const HALTED = 1;
 const HASHED = 2;
 /** A waiter looks at its predecessor's state every so many rounds: behind a halted one there is no use in spinning. */
 const LOOK_EVERY = 64;
-const MAX_ROBBED = 16;
 const forgetsKick = mutant("pv-forgets-kick");
 
 export class PvLock implements SpinAlgorithm {
@@ -100,10 +98,18 @@ export class PvLock implements SpinAlgorithm {
     if (!forgetsKick) this.turn.kick(head);
   }
 
-  /** One attempt to overtake the queue: *,0,0 -> *,0,1 */
+  /**
+   * Overtakes the queue: *,0,0 -> *,0,1, again and again as long as its head sleeps; to queue behind a sleeper would
+   * make this CPU wait for a core that it has itself.  Linux: pv_hybrid_queued_unfair_trylock.
+   */
   private steal(lock: Pointer): boolean {
-    const { memory } = this;
-    return (memory.load(lock) & LOCKED_PENDING_MASK) === 0 && memory.casByte(lock * 4, 0, LOCKED) === 0;
+    const { memory, turn } = this;
+    for (let rounds = turn.spinLimit; ; rounds--) {
+      const value = memory.load(lock);
+      if ((value & LOCKED_PENDING_MASK) === 0 && memory.casByte(lock * 4, 0, LOCKED) === 0) return true;
+      if ((value & TAIL_MASK) === 0 || (value & PENDING) !== 0 || rounds <= 0) return false;
+      turn.relax();
+    }
   }
 
   /** Waits until the predecessor makes `mine` the head. */
@@ -125,18 +131,22 @@ export class PvLock implements SpinAlgorithm {
     }
   }
 
-  /** As head: takes the lock; true when nobody is behind, and the queue is gone. */
+  /**
+   * As head: takes the lock; true when nobody is behind, and the queue is gone.  While it is awake it sets pending,
+   * which stops stealing; before it halts it clears it.
+   */
   private waitAsHead(lock: Pointer, mine: Pointer, tail: number): boolean {
     const { memory, turn } = this;
-    for (let robbed = 0; ; robbed++) {
+    for (;;) {
       memory.store(mine + node.state, RUNNING);
-      if (robbed === MAX_ROBBED) memory.or(lock, PENDING);
+      memory.or(lock, PENDING);
       let rounds = turn.spinLimit;
       do {
         const got = this.takeAsHead(lock, tail);
         if (got !== BUSY) return got === ALONE;
         turn.relax();
       } while (--rounds > 0);
+      memory.and(lock, ~PENDING);
       memory.store(lock + spinlock.extra, this.cpu + 1);
       if (memory.casByte(lock * 4, LOCKED, SLOW) === 0) continue;
       memory.store(mine + node.state, HASHED);
