@@ -5,7 +5,7 @@
  *   L1  count is the sum over lists of length << order
  *   L2  every block on a list says PCP and the list's order, and lies in the list's zone
  *   L3  a page is on at most one list
- *   L4  6.12: highMin <= high <= highMax, or high is 0 and the lists are off
+ *   L4  6.12: highMin <= high <= highMax (and two huge pages more, after a decay), or high is 0 and the lists are off
  *
  * The lock is taken by trylock: who does not get it (a remote drain has it, or this CPU's own interrupt came between)
  * goes to the zone.  Lock order: pcp.lock -> zone.lock.

@@ -137,6 +137,14 @@ describe("any sequence of requests", () => {
     );
   });
 
+  test("a decay that finds a huge page on the list leaves room for it", () => {
+    const machine = pageFixture({ cpus: CPUS, zones: ZONES, threshold: 0, boostFactor: 15_000 });
+    const model = new Model(machine);
+    model.run({ kind: "alloc", cpu: 1, gfp: Gfp.KERNEL, order: 9, node: 0 });
+    model.run({ kind: "update", cpu: 1 });
+    expect(machine.check()).toBe(TOTAL - model.used.size);
+  });
+
   test("that empties the machine and fills it again leaves whole blocks", () => {
     fc.assert(
       fc.property(fc.infiniteStream(fc.nat()), fc.constantFrom(...GFPS), (random, gfp) => {

@@ -348,7 +348,11 @@ describe("the check finds", () => {
       (m) => m.memory.write(m.pages.frames.pageOf(1025) + Page.buddy, 1),
       /L3 .*: frame 1025 is in the buddy allocator too/,
     ],
-    ["a high out of its range", (m) => setPcpField(m, "high", 65), /L4 .*: high 65 is not between 16 and 64/],
+    [
+      "a high out of its range",
+      (m) => setPcpField(m, "high", 1089),
+      /L4 .*: high 1089 is not between 16 and 1088/,
+    ],
   ];
   test.each(broken)("%s", (_what, harm, message) => {
     const machine = machineOf();
