@@ -341,6 +341,7 @@ export class Cpu {
 
   private handlePending(): void {
     const { words, base } = this;
+    this.turn.interruptsTaken();
     for (;;) {
       let pending = Atomics.exchange(this.control, this.pendingWord, 0);
       if (pending === 0) break;

@@ -5,8 +5,10 @@
  */
 
 import { Cpu } from "../hardware/cpu.ts";
+import type { Topology } from "../hardware/topology.ts";
 import { bug } from "../memory/bug.ts";
 import { CpuControl, cpuControl } from "../memory/control.ts";
+
 import type { Memory } from "../memory/memory.ts";
 import { shape } from "../memory/shape.ts";
 import type { Turn } from "../memory/turn.ts";
@@ -14,6 +16,7 @@ import type { RamMemory } from "../memory/wasm-atomics.ts";
 import type { ExploreThread } from "../schedule/explore/create.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
 import type { HostMoment } from "../schedule/host-clock.ts";
+import type { VirtualParts } from "../schedule/virtual/create.ts";
 import { attachKernel, bootKernel } from "./boot.ts";
 import { ringOf } from "./buffers.ts";
 import type { Kernel } from "./kernel.ts";
@@ -45,7 +48,16 @@ export interface CpuThread {
 export async function attachCpu(machine: MachineParts, cpu: number, boots: boolean): Promise<CpuThread> {
   const { config, buffers, origin } = machine;
   const control = new Int32Array(buffers.control);
-  const parts = { ...buffers, control, cpu, cpus: config.cpus, tokens: config.tokens, origin };
+  const parts = {
+    ...buffers,
+    control,
+    topology: config.topology,
+    virtual: machine.virtual,
+    cpu,
+    cpus: config.cpus,
+    tokens: config.tokens,
+    origin,
+  };
   const { turn, memory, explore } = await createTurnAndMemory(parts);
   const trace = ringOf(machine, cpu, () => turn.nowNs());
   const processor = new Cpu({
@@ -71,6 +83,8 @@ export async function attachCpu(machine: MachineParts, cpu: number, boots: boole
 }
 
 interface TurnParts {
+  readonly virtual: VirtualParts | null;
+  readonly topology: Topology;
   readonly explore: ExploreBuffers | null;
   readonly ram: SharedArrayBuffer;
   readonly wasmRam: RamMemory | null;
@@ -89,6 +103,10 @@ async function createTurnAndMemory(
     const { createExplore } = await import("../schedule/explore/create.ts");
     const thread = createExplore(parts);
     return { turn: thread.turn, memory: thread.memory, explore: thread };
+  }
+  if (shape.mode === "virtual") {
+    const { createVirtual } = await import("../schedule/virtual/create.ts");
+    return { ...createVirtual(parts), explore: null };
   }
   const { ParallelTurn } = await import("../schedule/parallel.ts");
   const { PlainMemory } = await import("../memory/plain-memory.ts");

@@ -9,11 +9,13 @@ import { UsageError } from "../memory/bug.ts";
 import { DEFAULT_SHAPE, type LockKind, type Mode, type PageLists, type Shape } from "../memory/shape.ts";
 import { MAX_RAM_BYTES, PAGE_BYTES } from "../memory/units.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
+import type { Profile } from "../schedule/virtual/profile.ts";
+import { DEFAULT_PROFILE, loadProfile } from "../schedule/virtual/profiles.ts";
 
 export const MAX_CPUS = 256;
 const MIN_MEMORY_BYTES = 512 * 1024;
 const LOCKS: readonly string[] = ["tas", "ticket", "queued", "pv"];
-const MODES: readonly string[] = ["parallel", "explore"];
+const MODES: readonly string[] = ["parallel", "virtual", "explore"];
 const PAGE_LISTS: readonly string[] = ["6.12", "6.0", "off"];
 const TOPOLOGY_KEYS = [
   "sockets",
@@ -41,6 +43,14 @@ export interface MachineConfig extends TopologyChoice {
   /** Seed of every random choice.  Default 1. */
   readonly seed?: number;
   readonly mode?: Mode;
+  /** Virtual time: a shipped profile's name, or a path to a JSON file.  Default xeon-gold-5320. */
+  readonly profile?: string;
+  /** Virtual time: let another CPU go first at "marked" accesses (default) or at "all", the cross-check. */
+  readonly switch?: "marked" | "all";
+  /** Virtual time: how far a CPU may run ahead, cycles.  Default 0. */
+  readonly slack?: number;
+  /** Virtual time: count the transfers of each cache line. */
+  readonly cacheLines?: boolean;
   /** CPUs that may run at once: a number, "cores" (the default) or "free" (all; the host preempts anywhere). */
   readonly tokens?: number | "cores" | "free";
   /** tas, ticket, queued, pv, or a path to a module with a lock of your own. */
@@ -71,6 +81,11 @@ export interface ResolvedConfig {
   readonly topology: Topology;
   readonly boot: Omit<BootOptions, "banner">;
   readonly seed: number;
+  /** The simulated machine; null outside virtual time. */
+  readonly profile: Profile | null;
+  readonly switchAtEvery: boolean;
+  readonly slackCycles: number;
+  readonly countLines: boolean;
   readonly tokens: number;
   readonly heapMiB: number;
   readonly hangSeconds: number;
@@ -83,6 +98,10 @@ export const CONFIG_KEYS: readonly string[] = [
   "memory",
   "seed",
   "mode",
+  "profile",
+  "switch",
+  "slack",
+  "cacheLines",
   "tokens",
   "lock",
   "pageLists",
@@ -117,6 +136,10 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       ...(topology.presentPages <= 1024 ? { perCpuReservedBytes: 0, perCpuDynamicBytes: 4096 } : {}),
     },
     seed: integer("seed", config.seed ?? 1, 0, 0xffffffff),
+    profile: mode === "virtual" ? loadProfile(config.profile ?? DEFAULT_PROFILE) : null,
+    switchAtEvery: oneOf("switch", config.switch ?? "marked", ["marked", "all"]) === "all",
+    slackCycles: integer("slack", config.slack ?? 0, 0, 1_000_000),
+    countLines: config.cacheLines ?? false,
     tokens: mode === "parallel" ? tokenCount(config.tokens ?? "cores", cpus) : 1,
     heapMiB: integer("heapMiB", config.heapMiB ?? 512, 16, 65536),
     hangSeconds: integer("hangSeconds", config.hangSeconds ?? 10, 1, 86400),

@@ -13,6 +13,7 @@ import type { RingContents } from "../memory/trace.ts";
 import { reportNamed } from "../procfs/reports.ts";
 import { hostMoment } from "../schedule/host-clock.ts";
 import { ParallelTurn } from "../schedule/parallel.ts";
+import { directoryBytes, type VirtualParts } from "../schedule/virtual/create.ts";
 import { createBuffers, ringOf } from "./buffers.ts";
 import { type MachineConfig, type ResolvedConfig, resolveConfig } from "./config.ts";
 import { type CampaignOptions, type CampaignResult, CampaignRun } from "./explore-run.ts";
@@ -47,7 +48,13 @@ export class Machine {
     const resolved = resolveConfig(config);
     const { cpus, shape } = resolved;
     const buffers = createBuffers(resolved);
-    const parts: MachineParts = { id: nextId++, config: resolved, origin: hostMoment(), buffers };
+    const parts: MachineParts = {
+      id: nextId++,
+      config: resolved,
+      origin: hostMoment(),
+      buffers,
+      virtual: virtualParts(resolved, buffers.ram.byteLength),
+    };
     ParallelTurn.format(new Int32Array(buffers.control), cpus, resolved.tokens);
     const machine = new Machine(parts, CpuPool.acquire(shape, cpus, resolved.heapMiB));
     await machine.attachAll();
@@ -225,4 +232,16 @@ export class Machine {
   private broadcast(task: (cpu: number) => CpuTask): Promise<CpuAnswer[]> {
     return Promise.all(Array.from({ length: this.config.cpus }, (_, cpu) => this.pool.send(task(cpu))));
   }
+}
+
+function virtualParts(config: ResolvedConfig, ramBytes: number): VirtualParts | null {
+  if (config.profile === null) return null;
+  return {
+    profile: config.profile,
+    directory: new SharedArrayBuffer(directoryBytes(ramBytes)),
+    busy: new SharedArrayBuffer(2 * directoryBytes(ramBytes)),
+    switchAtEvery: config.switchAtEvery,
+    slackCycles: config.slackCycles,
+    countLines: config.countLines,
+  };
 }

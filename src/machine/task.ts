@@ -9,6 +9,7 @@ import type { CampaignPlan } from "../schedule/explore/campaign.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
 import type { LoggedSteps } from "../schedule/explore/step-log.ts";
 import type { HostMoment } from "../schedule/host-clock.ts";
+import type { VirtualParts } from "../schedule/virtual/create.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { Scene } from "./explore-scene.ts";
 import type { Inspection } from "./inspect.ts";
@@ -30,6 +31,8 @@ export interface MachineParts {
   readonly id: number;
   readonly config: ResolvedConfig;
   readonly buffers: Buffers;
+  /** Only on machines of virtual time. */
+  readonly virtual: VirtualParts | null;
   /** When the machine began. */
   readonly origin: HostMoment;
 }

@@ -155,6 +155,8 @@ export class ParallelTurn implements Turn {
     this.kick(cpu);
   }
 
+  interruptsTaken(): void {}
+
   /** Straight to a CPU that has not answered yet, or back to whoever waits for the answers. */
   interruptsHandled(): void {
     if (this.unlimited || this.words[control.ready] === 0) return;

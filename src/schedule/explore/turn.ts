@@ -162,6 +162,7 @@ export class ExploreTurn implements Turn {
     if (status !== RUNNABLE) this.enable(cpu);
   }
 
+  interruptsTaken(): void {}
   interruptsHandled(): void {}
 
   stopped(): never {

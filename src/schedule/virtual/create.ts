@@ -1,0 +1,67 @@
+/**
+ * Puts the virtual-time mode of one CPU's thread together.
+ */
+
+import type { Topology } from "../../hardware/topology.ts";
+import { LINE_WORDS, WORD_BYTES } from "../../memory/units.ts";
+import { LineStats } from "./line-stats.ts";
+import { VirtualMemory } from "./memory.ts";
+import { type Profile, resolveCosts } from "./profile.ts";
+import { VirtualTurn } from "./turn.ts";
+
+/** What a simulated machine has beside its buffers. */
+export interface VirtualParts {
+  readonly profile: Profile;
+  /** One word a line of RAM. */
+  readonly directory: SharedArrayBuffer;
+  /** Two words a line of RAM: see memory. */
+  readonly busy: SharedArrayBuffer;
+  /** Look for a CPU with a smaller clock at every access, not only at marked ones. */
+  readonly switchAtEvery: boolean;
+  /** How far a CPU may run ahead of the others, cycles. */
+  readonly slackCycles: number;
+  readonly countLines: boolean;
+}
+
+export interface VirtualThreadParts {
+  readonly ram: SharedArrayBuffer;
+  readonly control: Int32Array;
+  readonly cpu: number;
+  readonly cpus: number;
+  readonly topology: Topology;
+  readonly virtual: VirtualParts | null;
+}
+
+const CHUNK_BYTES = 4 * 2 ** 20;
+
+/** Bytes of the directory of a machine with `ramBytes`. */
+export const directoryBytes = (ramBytes: number): number => ramBytes / LINE_WORDS;
+
+export function createVirtual(parts: VirtualThreadParts): { turn: VirtualTurn; memory: VirtualMemory } {
+  const { virtual, topology } = parts;
+  if (virtual === null) throw new Error("a machine of virtual time was built without its profile");
+  const costs = resolveCosts(virtual.profile, topology);
+  const turn = new VirtualTurn({ ...parts, costs, slackCycles: virtual.slackCycles });
+  const memory = new VirtualMemory({
+    ...parts,
+    directory: virtual.directory,
+    busy: virtual.busy,
+    turn,
+    costs,
+    chunkNode: chunkNodes(parts.ram.byteLength, topology),
+    lineStats: virtual.countLines ? new LineStats() : null,
+    switchAtEvery: virtual.switchAtEvery,
+  });
+  return { turn, memory };
+}
+
+/** Node of each 4 MiB of RAM: that of the range in which the chunk begins, or the nearest below. */
+function chunkNodes(ramBytes: number, topology: Topology): Uint8Array {
+  const chunks = new Uint8Array(Math.ceil(ramBytes / CHUNK_BYTES));
+  for (const { startPfn, endPfn, node } of topology.memory) {
+    const first = Math.floor((startPfn * 1024 * WORD_BYTES) / CHUNK_BYTES);
+    const last = Math.ceil((endPfn * 1024 * WORD_BYTES) / CHUNK_BYTES);
+    chunks.fill(node, first, last);
+  }
+  return chunks;
+}

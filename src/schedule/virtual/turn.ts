@@ -1,0 +1,307 @@
+/**
+ * The virtual-time policy: one CPU runs at a time, the one whose simulated clock is smallest (ties by CPU number).
+ *
+ * The running worker compares its clock with a limit, the second smallest, and looks closer only when it passes that.
+ * CPUs that wait cost no host work: they sleep until the event, and their clock becomes the event's time.  Interrupts,
+ * halts and timeouts happen at simulated times.
+ *
+ * Invariants
+ *   V1  the running CPU's clock is at most `limit` + slack at every marked access
+ *   V2  a CPU's clock never goes back
+ *   V3  at a hand-over the taker's clock is the smallest of all that can run, ties by number
+ *
+ * Differs from a discrete-event simulator of all accesses: plain accesses run ahead until the next marked one.
+ */
+
+import type { Cpu } from "../../hardware/cpu.ts";
+import { bug, KernelBug, MachineStopped } from "../../memory/bug.ts";
+import { Control, CpuControl, cpuControl } from "../../memory/control.ts";
+import { float64, struct, word, wordsIn } from "../../memory/struct.ts";
+import type { Turn } from "../../memory/turn.ts";
+import { awaitBaton, giveBaton } from "../baton.ts";
+import type { Costs } from "./costs.ts";
+
+const control = Control;
+
+const Shared = struct("virtual", {
+  /** CPUs that take part and have entered. */
+  joined: word("atomic", "counter"),
+  /** CPUs that wait on an address: 0 makes wake() free. */
+  waiting: word("lock:schedulerLock", "counter"),
+  /** The limit for the CPU that gets the baton. */
+  limit: float64("lock:schedulerLock"),
+  /** Hand-overs since boot. */
+  switches: float64("lock:schedulerLock"),
+});
+
+const PerCpu = struct("virtual_cpu", {
+  baton: word("atomic"),
+  status: word("lock:schedulerLock"),
+  kicked: word("lock:schedulerLock"),
+  timedOut: word("lock:schedulerLock"),
+  /** Simulated clock, cycles; of a timed waiter: its deadline. */
+  clock: float64("lock:schedulerLock"),
+  /** A waiter's own clock. */
+  waitClock: float64("lock:schedulerLock"),
+  /** When the latest pending interrupt arrives. */
+  arrival: float64("lock:schedulerLock"),
+});
+if (wordsIn(PerCpu) > 16 || wordsIn(Shared) > 64) bug("the virtual blocks do not fit the control buffer");
+
+const per = PerCpu;
+const OFF = 0;
+const RUNNABLE = 1;
+const WAITING = 2;
+const PARKED = 3;
+
+const sharedWord = (offset: number): number => control.serial + offset;
+const perCpuBase = (cpu: number): number => cpuControl(cpu) + CpuControl.serial;
+
+/** No CPU can run, and no timeout is due. */
+export class VirtualDeadlock extends KernelBug {}
+
+export class VirtualTurn implements Turn {
+  readonly spinLimit = 0;
+  readonly cpu: number;
+  /** This CPU's clock while it runs, cycles. */
+  now = 0;
+  /** The clock at which others must be looked at. */
+  limit = 0;
+  private readonly words: Int32Array;
+  private readonly doubles: Float64Array;
+  private readonly cpus: number;
+  private readonly self: number;
+  private readonly costs: Costs;
+  private readonly slack: number;
+  private processor: Cpu | null = null;
+  private secondClock = Infinity;
+
+  constructor(options: {
+    control: Int32Array;
+    cpu: number;
+    cpus: number;
+    costs: Costs;
+    slackCycles: number;
+  }) {
+    this.words = options.control;
+    this.doubles = new Float64Array(options.control.buffer);
+    this.cpu = options.cpu;
+    this.cpus = options.cpus;
+    this.self = perCpuBase(options.cpu);
+    this.costs = options.costs;
+    this.slack = options.slackCycles;
+  }
+
+  attach(processor: Cpu): void {
+    this.processor = processor;
+  }
+
+  nowNs(): number {
+    return this.now / this.costs.cyclesPerNs;
+  }
+
+  /** Takes part in a run of `parties` CPUs.  The last to come lines up all clocks and gives the first turn. */
+  enter(parties: number): void {
+    const { words, doubles } = this;
+    words[this.self + per.status] = RUNNABLE;
+    words[this.self + per.kicked] = 0;
+    if (Atomics.add(words, sharedWord(Shared.joined), 1) + 1 === parties) {
+      Atomics.store(words, sharedWord(Shared.joined), 0);
+      let latest = 0;
+      for (let cpu = 0; cpu < this.cpus; cpu++) latest = Math.max(latest, this.clockOf(cpu));
+      for (let cpu = 0; cpu < this.cpus; cpu++) doubles[(perCpuBase(cpu) + per.clock) >> 1] = latest;
+      this.give(this.earliest(-1));
+    }
+    this.resume();
+  }
+
+  /** Leaves the run; the next CPU goes on. */
+  leave(): void {
+    const { words } = this;
+    this.doubles[(this.self + per.clock) >> 1] = this.now;
+    words[this.self + per.status] = OFF;
+    if (words[control.panic] !== 0) return;
+    const next = this.earliest(-1);
+    if (next >= 0) this.give(next);
+  }
+
+  // ---- who runs ----
+
+  /** A marked access, and this CPU's clock has reached the limit: the CPU with the smallest clock goes first. */
+  look(): void {
+    const next = this.earliest(this.cpu);
+    if (next < 0) {
+      this.limit = Infinity;
+      return;
+    }
+    const due = this.clockOf(next) + this.slack;
+    if (this.now < due || (this.now === due && this.cpu < next)) {
+      this.limit = due;
+      return;
+    }
+    this.doubles[(this.self + per.clock) >> 1] = this.now;
+    this.secondClock = Math.min(this.secondClock, this.now);
+    this.give(next);
+    this.resume();
+  }
+
+  /** Sleeps as `status` until made able to run, or until `deadline` (cycles).  False when the deadline came. */
+  private block(status: number, deadline: number): boolean {
+    const { words, doubles } = this;
+    words[this.self + per.status] = status;
+    words[this.self + per.timedOut] = 0;
+    doubles[(this.self + per.waitClock) >> 1] = this.now;
+    doubles[(this.self + per.clock) >> 1] = deadline;
+    const next = this.earliest(-1);
+    if (next < 0) throw new VirtualDeadlock(`deadlock at cycle ${Math.round(this.now)}: no CPU can run`);
+    if (next === this.cpu) this.expire();
+    else {
+      this.give(next);
+      this.resume();
+    }
+    return words[this.self + per.timedOut] === 0;
+  }
+
+  /** Makes `cpu` able to run from cycle `time` on. */
+  private enable(cpu: number, time: number): void {
+    const { words, doubles } = this;
+    const base = perCpuBase(cpu);
+    words[base + per.status] = RUNNABLE;
+    const clock = Math.max(doubles[(base + per.waitClock) >> 1], time);
+    doubles[(base + per.clock) >> 1] = clock;
+    if (clock + this.slack < this.limit) this.limit = clock + this.slack;
+  }
+
+  /**
+   * The CPU that runs next: the smallest clock, ties by number; `except` is left out.  -1: none can.  The clock after
+   * it is left in `secondClock`.
+   */
+  private earliest(except: number): number {
+    const { words, doubles } = this;
+    let best = -1;
+    let bestClock = Infinity;
+    let second = Infinity;
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
+      if (cpu === except) continue;
+      const base = perCpuBase(cpu);
+      if (words[base + per.status] === OFF) continue;
+      const clock = doubles[(base + per.clock) >> 1];
+      if (clock < bestClock) {
+        best = cpu;
+        second = bestClock;
+        bestClock = clock;
+      } else if (clock < second) {
+        second = clock;
+      }
+    }
+    this.secondClock = second;
+    return best;
+  }
+
+  private clockOf(cpu: number): number {
+    return this.doubles[(perCpuBase(cpu) + per.clock) >> 1];
+  }
+
+  /** Gives the baton to the earliest CPU, with the next one's clock as its limit. */
+  private give(next: number): void {
+    this.doubles[sharedWord(Shared.limit) >> 1] = this.secondClock + this.slack;
+    this.doubles[sharedWord(Shared.switches) >> 1]++;
+    giveBaton(this.words, perCpuBase(next) + per.baton);
+  }
+
+  /** Sleeps until this CPU has the baton, then goes on at its clock. */
+  private resume(): void {
+    const { words } = this;
+    awaitBaton(words, this.self + per.baton);
+    if (words[control.panic] !== 0) this.stopped();
+    if (words[this.self + per.status] === RUNNABLE) this.now = this.clockOf(this.cpu);
+    else this.expire();
+    this.limit = this.doubles[sharedWord(Shared.limit) >> 1];
+  }
+
+  /** A timed wait has reached its deadline. */
+  private expire(): void {
+    this.now = this.clockOf(this.cpu);
+    this.limit = this.secondClock + this.slack;
+    this.words[this.self + per.status] = RUNNABLE;
+    this.words[this.self + per.timedOut] = 1;
+  }
+
+  // ---- waits on addresses (called by the memory) ----
+
+  /** Sleeps on the address that the memory has published; false when `timeoutNs` ran out. */
+  waitForWake(timeoutNs: number): boolean {
+    this.words[sharedWord(Shared.waiting)]++;
+    const inTime = this.block(WAITING, this.now + timeoutNs * this.costs.cyclesPerNs);
+    this.words[sharedWord(Shared.waiting)]--;
+    return inTime;
+  }
+
+  get anyoneWaits(): boolean {
+    return this.words[sharedWord(Shared.waiting)] !== 0;
+  }
+
+  isWaiting(cpu: number): boolean {
+    return this.words[perCpuBase(cpu) + per.status] === WAITING;
+  }
+
+  /** Ends `cpu`'s wait at this CPU's time; it pays for the transfer when it looks at the word itself. */
+  endWait(cpu: number): void {
+    this.enable(cpu, this.now);
+  }
+
+  // ---- Turn ----
+
+  park(timeoutNs: number): void {
+    const { words } = this;
+    if (words[this.self + per.kicked] === 0)
+      this.block(PARKED, this.now + timeoutNs * this.costs.cyclesPerNs);
+    words[this.self + per.kicked] = 0;
+  }
+
+  kick(cpu: number): void {
+    const base = perCpuBase(cpu);
+    this.words[base + per.kicked] = 1;
+    if (this.words[base + per.status] === PARKED) this.enable(cpu, this.now);
+  }
+
+  relax(): void {
+    this.now += this.costs.pause;
+    this.processor?.poll();
+    if (this.now >= this.limit) this.look();
+    if (this.words[control.panic] !== 0) this.stopped();
+  }
+
+  yieldSlice(): void {
+    if (this.words[control.panic] !== 0) this.stopped();
+  }
+
+  raise(cpu: number, vector: number): void {
+    this.now += this.costs.ipiSend;
+    if (this.now >= this.limit) this.look();
+    const arrival = this.now + this.costs.ipiDeliver;
+    const base = perCpuBase(cpu);
+    this.words[cpuControl(cpu) + CpuControl.pending] |= 1 << vector;
+    const at = (base + per.arrival) >> 1;
+    this.doubles[at] = Math.max(this.doubles[at], arrival);
+    this.words[base + per.kicked] = 1;
+    const status = this.words[base + per.status];
+    if (status === PARKED || status === WAITING) this.enable(cpu, arrival);
+  }
+
+  /** The CPU takes what is pending: not before it has arrived. */
+  interruptsTaken(): void {
+    this.now = Math.max(this.now, this.doubles[(this.self + per.arrival) >> 1]) + this.costs.interruptEntry;
+  }
+
+  interruptsHandled(): void {}
+
+  /** The poll point of a wait. */
+  pollInterrupts(): void {
+    this.processor?.poll();
+  }
+
+  stopped(): never {
+    throw new MachineStopped(`cpu ${this.cpu}: the machine has stopped`);
+  }
+}
