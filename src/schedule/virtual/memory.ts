@@ -5,8 +5,11 @@
  * (version, exclusive, owner).  Each CPU holds a bounded set of lines, direct mapped, each with the directory word it
  * saw.  A read hits if the version is the same; a write hits if the word is the same and exclusively ours.
  *
- *   read miss:   (v, 1, other) -> (v, 0, other)        transfer from `other`
+ *   read miss:   (v, 1, other) -> (v, 0, other)        transfer from `other`; the line counts as moved
  *   write miss:  (v, *, *)     -> (v+1, 1, self)       transfer, upgrade, or memory
+ *
+ * A marked access lets CPUs with smaller clocks go first, unless it hits a line that has never moved: nobody else has
+ * an interest in that, and per-CPU locks and counters would otherwise cost a hand-over each.
  *
  * Contention, capacity, false sharing and hot lines appear by themselves.  Stores are posted: a marked store pays as a
  * plain one, and whoever waits for it pays the transfer.  The model's source: Papamarcos and Patel (MESI), ISCA 1984,
@@ -23,7 +26,10 @@ import type { VirtualTurn } from "./turn.ts";
 const OWNER_BITS = 9;
 const OWNER_MASK = (1 << OWNER_BITS) - 1;
 const EXCLUSIVE = 1 << OWNER_BITS;
-const VERSION_SHIFT = OWNER_BITS + 1;
+/** The line has moved from one CPU to another once (as what the boot CPU wrote does), or more often: several use it. */
+const MOVED_ONCE = 1 << (OWNER_BITS + 1);
+const MOVED = 1 << (OWNER_BITS + 2);
+const VERSION_SHIFT = OWNER_BITS + 3;
 const NO_LINE = -1;
 const LINE_SHIFT = 4;
 const NODE_CHUNK_LINES = 65536; // 4 MiB: nodes are that far aligned
@@ -123,13 +129,11 @@ export class VirtualMemory implements Memory {
   }
 
   load(address: Pointer): number {
-    if (this.turn.now >= this.turn.limit) this.turn.look();
-    this.chargeRead(address, true);
+    this.chargeMarkedRead(address);
     return this.words[address];
   }
   store(address: Pointer, value: number): void {
-    if (this.turn.now >= this.turn.limit) this.turn.look();
-    this.chargeWrite(address, false);
+    this.chargeMarkedWrite(address);
     this.words[address] = value;
   }
   cas(address: Pointer, expected: number, replacement: number): number {
@@ -163,13 +167,11 @@ export class VirtualMemory implements Memory {
     return found;
   }
   loadByte(byteAddress: number): number {
-    if (this.turn.now >= this.turn.limit) this.turn.look();
-    this.chargeRead(Math.floor(byteAddress / WORD_BYTES), true);
+    this.chargeMarkedRead(Math.floor(byteAddress / WORD_BYTES));
     return this.bytes[byteAddress];
   }
   storeByte(byteAddress: number, value: number): void {
-    if (this.turn.now >= this.turn.limit) this.turn.look();
-    this.chargeWrite(Math.floor(byteAddress / WORD_BYTES), false);
+    this.chargeMarkedWrite(Math.floor(byteAddress / WORD_BYTES));
     this.bytes[byteAddress] = value;
   }
   casByte(byteAddress: number, expected: number, replacement: number): number {
@@ -215,8 +217,7 @@ export class VirtualMemory implements Memory {
     const deadline = turn.nowNs() + timeoutNs;
     for (;;) {
       turn.pollInterrupts();
-      if (turn.now >= turn.limit) turn.look();
-      this.chargeRead(address, true);
+      this.chargeMarkedRead(address);
       if ((words[address] & mask) !== value) return true;
       const left = deadline - turn.nowNs();
       if (left <= 0) return false;
@@ -275,6 +276,43 @@ export class VirtualMemory implements Memory {
     else this.writeMiss(address, marked);
   }
 
+  private chargeMarkedRead(address: Pointer): void {
+    const { turn } = this;
+    const line = address >> LINE_SHIFT;
+    const slot = line & this.slotMask;
+    const word = this.directory[line];
+    const hit = this.heldLine[slot] === line && (this.heldWord[slot] ^ word) >>> VERSION_SHIFT === 0;
+    if (hit && (word & MOVED) === 0) {
+      turn.now += this.hit;
+    } else {
+      if (turn.now >= turn.limit) turn.look();
+      this.chargeRead(address, true);
+    }
+  }
+
+  /** A marked store is posted: it pays as a plain one. */
+  private chargeMarkedWrite(address: Pointer): void {
+    const { turn } = this;
+    const line = address >> LINE_SHIFT;
+    if (this.isPrivate(line)) {
+      turn.now += this.hit;
+    } else {
+      if (turn.now >= turn.limit) turn.look();
+      this.chargeWrite(address, false);
+    }
+  }
+
+  /** Exclusively ours, here, and never moved. */
+  private isPrivate(line: number): boolean {
+    const slot = line & this.slotMask;
+    const word = this.directory[line];
+    return (
+      (word & (EXCLUSIVE | MOVED | OWNER_MASK)) === this.mine &&
+      this.heldLine[slot] === line &&
+      this.heldWord[slot] === word
+    );
+  }
+
   /**
    * A locked operation.  Transfers of one line for such operations follow each other: who comes while the line is on
    * its way to another CPU waits for it.  (Plain misses do not queue: they run ahead of other CPUs' clocks.)
@@ -282,6 +320,10 @@ export class VirtualMemory implements Memory {
   private chargeLocked(address: Pointer): void {
     const { turn } = this;
     const line = address >> LINE_SHIFT;
+    if (this.isPrivate(line)) {
+      turn.now += this.hit + this.locked;
+      return;
+    }
     if (turn.now >= turn.limit) turn.look();
     const before = turn.now;
     this.chargeWrite(address, true);
@@ -299,7 +341,8 @@ export class VirtualMemory implements Memory {
     const slot = line & this.slotMask;
     const word = this.directory[line];
     this.turn.now += this.fetch(address, word, marked, false);
-    const shared = (word & OWNER_MASK) === this.cpu ? word : word & ~EXCLUSIVE;
+    const foreign = (word & OWNER_MASK) !== this.cpu && (word & EXCLUSIVE) !== 0;
+    const shared = foreign ? afterMove(word) & ~EXCLUSIVE : word;
     if (shared !== word) this.directory[line] = shared;
     this.heldLine[slot] = line;
     this.heldWord[slot] = shared;
@@ -316,7 +359,9 @@ export class VirtualMemory implements Memory {
     } else {
       this.turn.now += this.fetch(address, word, marked, true);
     }
-    const next = (((word >>> VERSION_SHIFT) + 1) << VERSION_SHIFT) | this.mine;
+    const stays = (word & OWNER_MASK) === this.cpu || word === 0;
+    const moves = (stays ? word : afterMove(word)) & (MOVED_ONCE | MOVED);
+    const next = (((word >>> VERSION_SHIFT) + 1) << VERSION_SHIFT) | moves | this.mine;
     this.directory[line] = next;
     this.heldLine[slot] = line;
     this.heldWord[slot] = next;
@@ -347,4 +392,9 @@ export class VirtualMemory implements Memory {
       else this.chargeRead(line << LINE_SHIFT, false);
     }
   }
+}
+
+/** The directory word of a line that goes to another CPU than its owner. */
+function afterMove(word: number): number {
+  return (word & MOVED_ONCE) === 0 ? word | MOVED_ONCE : word | MOVED;
 }
