@@ -9,6 +9,7 @@ import type { Topology } from "../hardware/topology.ts";
 import { Control } from "../memory/control.ts";
 import type { Memory } from "../memory/memory.ts";
 import { Regions } from "../memory/regions.ts";
+import { shape } from "../memory/shape.ts";
 import { TraceEvent } from "../memory/trace.ts";
 import { BOOT_INFO, BootInfo, type BootRecord } from "../mm/boot/boot-info.ts";
 import { Page } from "../mm/pages/page.ts";
@@ -38,6 +39,8 @@ import type { ResolvedConfig } from "./config.ts";
 import type { KernelImage } from "./image.ts";
 import type { PhaseResult } from "./program.ts";
 import { installTick } from "./tick.ts";
+
+const simulated = shape.mode === "virtual";
 
 export interface KernelParts {
   readonly cpu: Cpu;
@@ -85,6 +88,7 @@ export class Kernel {
   private lines: string[] = [];
   declare private readonly control: Int32Array;
   private limit = Infinity;
+  private deadlineNs = Infinity;
   private phases = new Map<string, { operations: number; elapsedNs: number }>();
 
   constructor(parts: KernelParts) {
@@ -164,6 +168,7 @@ export class Kernel {
 
   /** Whether a loop that has done `operations` goes on: until the run's time is up or its operations are done. */
   more(operations: number): boolean {
+    if (simulated && this.cpu.nowNs() >= this.deadlineNs) return false;
     return operations < this.limit && this.control[Control.stop] === 0;
   }
 
@@ -202,9 +207,13 @@ export class Kernel {
     this.phases.set(name, { operations: sum.operations + operations, elapsedNs: sum.elapsedNs + elapsedNs });
   }
 
-  /** Forgets the phases of the run before; `limit` operations a CPU, Infinity for a timed run. */
-  beginRun(limit: number): void {
+  /**
+   * Forgets the phases of the run before; `limit` operations a CPU, Infinity for a timed run, which in simulated time
+   * ends after `seconds` of it.
+   */
+  beginRun(limit: number, seconds = Infinity): void {
     this.limit = limit;
+    this.deadlineNs = this.cpu.nowNs() + seconds * 1e9;
     this.phases = new Map();
   }
 

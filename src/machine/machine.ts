@@ -5,6 +5,7 @@
  * memory is poisoned, so nothing of it is used again.
  */
 
+import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { UsageError } from "../memory/bug.ts";
 import { CpuControl, cpuControl } from "../memory/control.ts";
@@ -151,6 +152,14 @@ export class Machine {
       return this.control[cpuControl(cpu) + CpuControl.threadId];
     });
     return pinThreads(ids);
+  }
+
+  /** A digest of RAM and the CPUs' states, at rest: equal for runs that did the same. */
+  digest(): string {
+    const hash = createHash("sha256");
+    for (const buffer of [this.parts.buffers.ram, this.parts.buffers.states])
+      hash.update(new Uint8Array(buffer));
+    return hash.digest("hex");
   }
 
   /** The state of RAM and CPUs, at rest. */

@@ -56,8 +56,10 @@ export class Run {
     this.armControl();
     const shared = setup.values[0];
     const operations = this.options.operations ?? Infinity;
+    const seconds = (this.parts.virtual === null ? undefined : this.options.seconds) ?? Infinity;
     const tasks: CpuTask[] = [];
-    for (let cpu = 0; cpu < cpus; cpu++) tasks.push({ ...common, kind: "run", cpu, shared, operations });
+    for (let cpu = 0; cpu < cpus; cpu++)
+      tasks.push({ ...common, kind: "run", cpu, shared, operations, seconds });
     const stopTimer = this.stopWhenDue();
     const ran = await this.sendAll(tasks);
     stopTimer();
@@ -88,7 +90,7 @@ export class Run {
     if (signal?.aborted) stop();
     let timer: NodeJS.Timeout | undefined;
     let over = false;
-    if (seconds !== undefined) {
+    if (seconds !== undefined && this.parts.virtual === null) {
       const begun = Atomics.waitAsync(this.control, Control.running, 0);
       void Promise.resolve(begun.value).then(() => {
         if (!over) timer = setTimeout(stop, seconds * 1000);

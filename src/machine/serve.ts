@@ -102,7 +102,7 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
   try {
     kernel.bringUp(task.cpu);
     kernel.spin.stats.reset();
-    kernel.beginRun(task.operations);
+    kernel.beginRun(task.operations, task.seconds);
     join(thread, module, task);
     kernel.gate();
     if (task.cpu === 0) {

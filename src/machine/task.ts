@@ -102,6 +102,8 @@ export type CpuTask =
       readonly options: ProgramOptions;
       readonly shared: unknown;
       readonly operations: number;
+      /** Of simulated time; Infinity when the main thread tells the end. */
+      readonly seconds: number;
     }
   | {
       readonly kind: "join";

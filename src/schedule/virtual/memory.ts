@@ -8,8 +8,9 @@
  *   read miss:   (v, 1, other) -> (v, 0, other)        transfer from `other`; the line counts as moved
  *   write miss:  (v, *, *)     -> (v+1, 1, self)       transfer, upgrade, or memory
  *
- * A marked access lets CPUs with smaller clocks go first, unless it hits a line that has never moved: nobody else has
- * an interest in that, and per-CPU locks and counters would otherwise cost a hand-over each.
+ * A marked access lets CPUs with smaller clocks go first.  One that hits a line which has never moved does so only when
+ * this CPU is far ahead: as long as nobody else has shown an interest in the line, per-CPU locks and counters need not
+ * cost a hand-over each.
  *
  * Contention, capacity, false sharing and hot lines appear by themselves.  Stores are posted: a marked store pays as a
  * plain one, and whoever waits for it pays the transfer.  The model's source: Papamarcos and Patel (MESI), ISCA 1984,
@@ -31,6 +32,8 @@ const MOVED_ONCE = 1 << (OWNER_BITS + 1);
 const MOVED = 1 << (OWNER_BITS + 2);
 const VERSION_SHIFT = OWNER_BITS + 3;
 const NO_LINE = -1;
+/** How far ahead of the others a CPU may run on lines of its own, cycles. */
+const PRIVATE_LEAD = 4000;
 const LINE_SHIFT = 4;
 const NODE_CHUNK_LINES = 65536; // 4 MiB: nodes are that far aligned
 
@@ -282,7 +285,7 @@ export class VirtualMemory implements Memory {
     const slot = line & this.slotMask;
     const word = this.directory[line];
     const hit = this.heldLine[slot] === line && (this.heldWord[slot] ^ word) >>> VERSION_SHIFT === 0;
-    if (hit && (word & MOVED) === 0) {
+    if (hit && (word & MOVED) === 0 && turn.now < turn.limit + PRIVATE_LEAD) {
       turn.now += this.hit;
     } else {
       if (turn.now >= turn.limit) turn.look();
@@ -308,6 +311,7 @@ export class VirtualMemory implements Memory {
     const word = this.directory[line];
     return (
       (word & (EXCLUSIVE | MOVED | OWNER_MASK)) === this.mine &&
+      this.turn.now < this.turn.limit + PRIVATE_LEAD &&
       this.heldLine[slot] === line &&
       this.heldWord[slot] === word
     );
