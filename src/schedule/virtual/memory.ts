@@ -21,16 +21,10 @@ import { CpuControl, cpuControl } from "../../memory/control.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import type { Costs } from "./costs.ts";
+import { afterMove, EXCLUSIVE, MOVED, MOVED_ONCE, OWNER_MASK, VERSION_SHIFT } from "./directory-word.ts";
 import type { LineStats, WordCount } from "./line-stats.ts";
 import type { VirtualTurn } from "./turn.ts";
 
-const OWNER_BITS = 9;
-const OWNER_MASK = (1 << OWNER_BITS) - 1;
-const EXCLUSIVE = 1 << OWNER_BITS;
-/** The line has moved from one CPU to another once (as what the boot CPU wrote does), or more often: several use it. */
-const MOVED_ONCE = 1 << (OWNER_BITS + 1);
-const MOVED = 1 << (OWNER_BITS + 2);
-const VERSION_SHIFT = OWNER_BITS + 3;
 const NO_LINE = -1;
 /** How far ahead of the others a CPU may run on lines of its own, cycles. */
 const PRIVATE_LEAD = 4000;
@@ -396,9 +390,4 @@ export class VirtualMemory implements Memory {
       else this.chargeRead(line << LINE_SHIFT, false);
     }
   }
-}
-
-/** The directory word of a line that goes to another CPU than its owner. */
-function afterMove(word: number): number {
-  return (word & MOVED_ONCE) === 0 ? word | MOVED_ONCE : word | MOVED;
 }

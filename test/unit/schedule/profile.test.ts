@@ -39,11 +39,11 @@ describe("profiles", () => {
       ],
     });
     const costs = resolveCosts(good, topology);
-    expect(costs.transferMarked[0 * 4 + 1]).toBe(good.transfer.cluster.marked);
-    expect(costs.transferMarked[0 * 4 + 3]).toBeCloseTo(
+    expect(costs.transferMarked[1]).toBe(good.transfer.cluster.marked);
+    expect(costs.transferMarked[3]).toBeCloseTo(
       good.transfer.node.marked + 1.1 * good.transfer.perDistance10.marked,
     );
-    expect(costs.memoryMiss[3 * 2 + 0]).toBeCloseTo(good.memory.local + 1.1 * good.memory.perDistance10);
-    expect(costs.memoryMiss[3 * 2 + 1]).toBe(good.memory.local);
+    expect(costs.memoryMiss[6]).toBeCloseTo(good.memory.local + 1.1 * good.memory.perDistance10);
+    expect(costs.memoryMiss[7]).toBe(good.memory.local);
   });
 });
