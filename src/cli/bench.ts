@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { type BaselineComparison, compareWithBaseline } from "../experiment/baseline.ts";
 import { plural } from "../experiment/format.ts";
+import { lockWarning } from "../experiment/lock-warning.ts";
 import { runOnMachine } from "../experiment/machine-runner.ts";
 import { experimentOf, planSweep } from "../experiment/plan.ts";
 import type { Experiment } from "../experiment/report-model.ts";
@@ -100,6 +101,10 @@ async function bench(workload: string, flags: BenchFlags): Promise<void> {
 
 /** Runs the plan with progress on stderr. */
 export async function measure(plan: SweepPlan, title: string, signal: AbortSignal): Promise<Experiment> {
+  for (const { machine } of plan.variants) {
+    const warning = lockWarning({ ...plan.machine, ...machine }, Math.max(...plan.cpus));
+    if (warning !== null) say(warning);
+  }
   const progress = new ProgressLine();
   const outcome = await sweep(plan, {
     run: runOnMachine,

@@ -5,6 +5,7 @@
 import { CPU_STATE_WORDS, CpuState, PREEMPT_NESTING } from "../hardware/cpu-state.ts";
 import { CpuControl, cpuControl, RunState } from "../memory/control.ts";
 import { TRACE_EVENT_NAMES } from "../memory/trace.ts";
+import { lockClassName } from "../sync/lock-class.ts";
 import { ringOf } from "./buffers.ts";
 import type { MachineParts } from "./task.ts";
 
@@ -25,6 +26,13 @@ export function hangReport(machine: MachineParts, control: Int32Array): string {
         `irqs ${states[own + CpuState.irqsEnabled] ? "on" : "off"}, preempt_count ${states[own + CpuState.preemptCount] & PREEMPT_NESTING}, ` +
         `in interrupt ${states[own + CpuState.hardirqCount]}, pending 0x${control[at + CpuControl.pending].toString(16)}`,
     );
+    const lock = control[at + CpuControl.waitLock];
+    if (control[at + CpuControl.waitClass] !== 0) {
+      const name = lockClassName(control[at + CpuControl.waitClass] - 1);
+      lines.push(
+        `  waits for lock ${name} at 0x${(lock * 4).toString(16)}, whose word is 0x${(ram[lock] >>> 0).toString(16)}`,
+      );
+    }
     const address = control[at + CpuControl.waitAddress];
     if (address !== 0) {
       lines.push(

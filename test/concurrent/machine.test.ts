@@ -68,6 +68,16 @@ describe("a run that fails ends with one clear error", () => {
     expect(fault?.report).toMatch(/waits while \(word 0x[0-9a-f]+ & 0xffffffff\) == 0x0; the word is 0x0/);
   });
 
+  test("a lock that is never given back is a hang, and the report names it", async () => {
+    const machine = await Machine.boot({ cpus: 2, memory: "4MiB", hangSeconds: 1 });
+    const { fault } = await machine.run(program("misbehave"), {
+      options: { how: "keeps-lock" },
+      operations: 10,
+    });
+    expect(fault?.kind).toBe("hang");
+    expect(fault?.report).toMatch(/waits for lock test_a at 0x[0-9a-f]+, whose word is 0x[0-9a-f]+/);
+  });
+
   test("a loop without operations is a hang", async () => {
     const machine = await Machine.boot({ cpus: 2, memory: "4MiB", hangSeconds: 1 });
     const { fault } = await machine.run(program("misbehave"), { options: { how: "loop" }, operations: 10 });
