@@ -36,6 +36,16 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
   nodes: { type: "number", valid: `1 to ${MAX_NODES}`, help: "NUMA nodes" },
   sockets: { type: "number", valid: `1 to ${MAX_NODES}`, help: "sockets, over which nodes are split" },
   minFreeKbytes: { type: "number", valid: "0 to 8388608; 0: by the formula", help: "vm.min_free_kbytes" },
+  pcpBatch: {
+    type: "number",
+    valid: "1 to 1024; 0: by the formula",
+    help: "pages that a page list moves at a time",
+  },
+  pcpHigh: {
+    type: "number",
+    valid: "1 to 65536; 0: by the formulas",
+    help: "pages at which a page list gives some back",
+  },
   hugePages: { type: "boolean", valid: "true, false", help: "transparent huge pages raise min_free_kbytes" },
   tokens: { type: "text", valid: "1 to the number of CPUs, cores, free", help: "CPUs that may run at once" },
   lock: {

@@ -58,6 +58,10 @@ export interface MachineConfig extends TopologyChoice {
   readonly pageLists?: PageLists;
   /** vm.min_free_kbytes; 0, the default: by the kernel's formula. */
   readonly minFreeKbytes?: number;
+  /** Pages that a per-CPU list moves at a time, 1 to 1024; 0, the default: by the kernel's formula. */
+  readonly pcpBatch?: number;
+  /** Pages at which a per-CPU list gives some back, 1 to 65536; 0, the default: by the kernel's formulas, which tune it. */
+  readonly pcpHigh?: number;
   /** Transparent huge pages raise min_free_kbytes.  Default false. */
   readonly hugePages?: boolean;
   /** Costly assertions. */
@@ -106,6 +110,8 @@ export const CONFIG_KEYS: readonly string[] = [
   "lock",
   "pageLists",
   "minFreeKbytes",
+  "pcpBatch",
+  "pcpHigh",
   "hugePages",
   "checks",
   "lockstat",
@@ -131,6 +137,8 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
     topology,
     boot: {
       minFreeKbytes: integer("minFreeKbytes", config.minFreeKbytes ?? 0, 0, 2 ** 23),
+      pcpBatch: integer("pcpBatch", config.pcpBatch ?? 0, 0, 1024),
+      pcpHigh: integer("pcpHigh", config.pcpHigh ?? 0, 0, 65536),
       hugePages: config.hugePages ?? false,
       // Small machines have no modules to reserve for, and little to keep for dynamic per-CPU variables.
       ...(topology.presentPages <= 1024 ? { perCpuReservedBytes: 0, perCpuDynamicBytes: 4096 } : {}),

@@ -49,6 +49,9 @@ export interface BootOptions {
   readonly banner: string;
   /** vm.min_free_kbytes; 0: from the formula. */
   readonly minFreeKbytes?: number;
+  /** Batch and `high` of every page list, in pages; 0: by the formulas. */
+  readonly pcpBatch?: number;
+  readonly pcpHigh?: number;
   /** Transparent huge pages raise min_free_kbytes. */
   readonly hugePages?: boolean;
   /** Sizes of the per-CPU areas beside the static one; the defaults are Linux's. */
@@ -89,6 +92,8 @@ export function bootMemory(parts: BootParts): BootResult {
   boot.buildZonelists();
   boot.handOver();
   setupMinFree(memory, mm, options.minFreeKbytes ?? 0, false);
+  memory.write(mm.globals.address + PageGlobals.pcpBatch, options.pcpBatch ?? 0);
+  memory.write(mm.globals.address + PageGlobals.pcpHigh, options.pcpHigh ?? 0);
   setupWatermarks(memory, mm);
   setupLowmemReserves(memory, mm);
   boot.raiseForHugePages();

@@ -116,7 +116,7 @@ function updateTotalReserves(memory: Memory, mm: MmImage): void {
 /** Batch and limits of every page list.  Linux: zone_set_pageset_high_and_batch, zone_pcp_update_cacheinfo. */
 function setupPageLists(memory: Memory, mm: MmImage): void {
   const { topology } = mm.plan;
-  const highFraction = memory.read(mm.globals.address + PageGlobals.percpuPagelistHighFraction);
+  const globals = mm.globals.address;
   const slicePages = Math.floor(topology.cacheSliceBytes / PAGE_BYTES);
   for (const { node, index, position } of mm.populated) {
     const zone = mm.zoneAt(node, index);
@@ -125,7 +125,9 @@ function setupPageLists(memory: Memory, mm: MmImage): void {
       low: marksOf(memory, zone).low,
       nodeCpus: topology.nodeCpus[node].length,
       cpus: topology.cpus,
-      highFraction,
+      highFraction: memory.read(globals + PageGlobals.percpuPagelistHighFraction),
+      batch: memory.read(globals + PageGlobals.pcpBatch),
+      high: memory.read(globals + PageGlobals.pcpHigh),
     });
     memory.write(zone + Zone.pagesetHighMin, highMin);
     memory.write(zone + Zone.pagesetHighMax, highMax);

@@ -87,7 +87,8 @@ export interface PageListSizes {
 }
 
 /**
- * `nodeCpus`: CPUs of the zone's node; `highFraction`: vm.percpu_pagelist_high_fraction, 0 to tune automatically.
+ * `nodeCpus`: CPUs of the zone's node; `highFraction`: vm.percpu_pagelist_high_fraction, 0 to tune automatically;
+ * `batch`, `high`: given by hand, 0 by the formulas.
  * Linux: zone_batchsize, zone_highsize, zone_set_pageset_high_and_batch.
  */
 export function pageListSizes(options: {
@@ -96,10 +97,13 @@ export function pageListSizes(options: {
   nodeCpus: number;
   cpus: number;
   highFraction: number;
+  batch?: number;
+  high?: number;
 }): PageListSizes {
-  const { managed, low, highFraction } = options;
+  const { managed, low, highFraction, high = 0 } = options;
   const quarter = Math.max(1, Math.floor(Math.min(managed >> 10, MIB_PAGES) / 4));
-  const batch = Math.max(1, roundDownPowerOf2(quarter + (quarter >> 1)) - 1);
+  const batch = options.batch || Math.max(1, roundDownPowerOf2(quarter + (quarter >> 1)) - 1);
+  if (high !== 0) return { batch, highMin: Math.max(high, batch), highMax: Math.max(high, batch) };
   const sharers = options.nodeCpus === 0 ? options.cpus : options.nodeCpus;
   const share = (pages: number) => Math.max(Math.floor(pages / sharers), 4 * batch);
   if (highFraction !== 0) {

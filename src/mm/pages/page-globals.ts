@@ -36,6 +36,9 @@ export const PageGlobals = struct("page_globals", {
   watermarkBoostFactor: word("hint:zone.lock"),
   /** 0: page lists tune their length themselves. */
   percpuPagelistHighFraction: word("hint:pcp_batch_high_lock"),
+  /** Set by hand, for machines that stand for a larger one; 0: by the formulas. */
+  pcpBatch: word("hint:pcp_batch_high_lock"),
+  pcpHigh: word("hint:pcp_batch_high_lock"),
   lowmemReserveRatio: array(ZONE_INDEXES, "hint:zone.lock"),
   totalRamPages: word("hint:atomic", "counter"),
   totalReservePages: word("hint:zone.lock", "counter"),

@@ -127,6 +127,19 @@ describe("a tunable that changes", () => {
     expect(word(booted, pcp + PerCpuPages.flags) & PcpFlag.FREE_HIGH_BATCH).toBe(0);
   });
 
+  test("batch and high of page lists can be given, for a machine that stands for a larger one", () => {
+    const booted = bootOnly({ cpus: 2, memoryBytes: 256 * MIB });
+    const zone = booted.mm.zoneAt(0, ZoneIndex.DMA32);
+    const formula = word(booted, zone + Zone.pagesetHighMin);
+    booted.memory.write(globalAt(booted, "pcpBatch"), 31);
+    booted.memory.write(globalAt(booted, "pcpHigh"), 1576);
+    setupWatermarks(booted.memory, booted.mm);
+    const read = (field: "pagesetBatch" | "pagesetHighMin" | "pagesetHighMax"): number =>
+      word(booted, zone + Zone[field]);
+    expect(formula).not.toBe(1576);
+    expect([read("pagesetBatch"), read("pagesetHighMin"), read("pagesetHighMax")]).toEqual([31, 1576, 1576]);
+  });
+
   test("lowmem_reserve_ratio of 0 reserves nothing", () => {
     const booted = bootOnly({ cpus: 1, memoryBytes: 256 * MIB });
     const at = booted.mm.zoneAt(0, ZoneIndex.DMA) + Zone.lowmemReserve + ZoneIndex.DMA32;
