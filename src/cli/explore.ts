@@ -2,7 +2,6 @@
 
 import type { Command } from "commander";
 import { count, plural } from "../experiment/format.ts";
-import { didYouMean } from "../experiment/nearest.ts";
 import {
   type ExploreResult,
   type ExploreStrategy,
@@ -13,6 +12,7 @@ import {
 import { formatFailure } from "../machine/explore-report.ts";
 import { describeScenarios, scenarioNames } from "../machine/resolve-scenario.ts";
 import { UsageError } from "../memory/bug.ts";
+import { didYouMean } from "../memory/nearest.ts";
 import { MAX_EXPLORE_CPUS } from "../schedule/explore/state.ts";
 import { watchInterrupts } from "./interrupt.ts";
 import { print, printJson, say } from "./output.ts";

@@ -6,13 +6,13 @@
 
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import { didYouMean } from "../experiment/nearest.ts";
 import { descriptionOf, parseSetting, splitSettings } from "../experiment/settings.ts";
 import { MAX_NODES } from "../hardware/topology.ts";
 import { CONFIG_KEYS, type MachineConfig, resolveConfig } from "../machine/config.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { workloadNames } from "../machine/resolve-program.ts";
 import { UsageError } from "../memory/bug.ts";
+import { didYouMean } from "../memory/nearest.ts";
 import type { WorkloadDescription } from "../workloads/description.ts";
 import { presetNamed } from "./presets.ts";
 import { integer, parseSeed, parseTokens, repeated } from "./values.ts";

@@ -1,8 +1,8 @@
 /** Machines with a name, for `--preset`. */
 
-import { didYouMean } from "../experiment/nearest.ts";
 import type { MachineConfig } from "../machine/config.ts";
 import { UsageError } from "../memory/bug.ts";
+import { didYouMean } from "../memory/nearest.ts";
 
 export interface Preset {
   readonly summary: string;

@@ -1,8 +1,8 @@
 /** What a user is told when the command line is wrong: one sentence, what is valid, no stack. */
 
 import { type Command, CommanderError } from "commander";
-import { didYouMean } from "../experiment/nearest.ts";
 import { UsageError } from "../memory/bug.ts";
+import { didYouMean } from "../memory/nearest.ts";
 import { say } from "./output.ts";
 
 const FINE = ["commander.help", "commander.helpDisplayed", "commander.version"];

@@ -11,8 +11,8 @@ import { type MachineConfig, resolveConfig } from "../machine/config.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { describeProgram, resolveProgram } from "../machine/resolve-program.ts";
 import { UsageError } from "../memory/bug.ts";
+import { didYouMean } from "../memory/nearest.ts";
 import { resolveOptions, validRange, type WorkloadDescription } from "../workloads/description.ts";
-import { didYouMean } from "./nearest.ts";
 
 export interface Setting {
   readonly key: string;

@@ -39,4 +39,5 @@ export interface Costs {
   readonly ipiSend: number;
   readonly ipiDeliver: number;
   readonly interruptEntry: number;
+  readonly interruptAcknowledge: number;
 }

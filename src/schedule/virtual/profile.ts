@@ -1,28 +1,23 @@
 /**
- * Profiles: what a real machine costs, as a JSON file that one can write for one's own.
+ * Profiles: what a real machine costs, as a JSON file that one can write for one's own (docs/SIMULATED-TIME.md).
  *
- * All costs are cycles of the machine's clock unless said.  `validateProfile` checks a file and names what is wrong;
- * `resolveCosts` turns a profile and a topology into the tables that the memory looks up.
+ * All costs are cycles of the machine's clock unless said.  profile-check says what is valid; `resolveCosts` turns a
+ * profile and a topology into the tables that the memory looks up.
  */
 
-import type { Topology } from "../../hardware/topology.ts";
-import { UsageError } from "../../memory/bug.ts";
+import { LOCAL_DISTANCE, type Topology } from "../../hardware/topology.ts";
 import { WORK_CLASSES, WORK_NAMES } from "../../memory/work.ts";
 import type { Costs, TransferCost } from "./costs.ts";
 
 export interface Profile {
   readonly name: string;
   readonly description: string;
-  /** Where the figures come from. */
+  /** Where the figures come from, in one paragraph. */
   readonly source: string;
+  /** Of single fields, by path ("access.hit"): where the figure comes from, and whether it is measured or assumed. */
+  readonly notes?: Readonly<Record<string, string>>;
   readonly clockGHz: number;
-  /** The machine that the profile describes; settings of the user's go before these. */
-  readonly machine: {
-    readonly sockets: number;
-    readonly nodes: number;
-    readonly clusterCpus?: number;
-    readonly maxCpus: number;
-  };
+  readonly machine: ProfileMachine;
   readonly access: {
     readonly hit: number;
     readonly locked: number;
@@ -30,98 +25,69 @@ export interface Profile {
     readonly pause: number;
   };
   readonly upgrade: TransferCost;
-  /** A line from another CPU's cache: in the same cluster, the same node, and for each 10 of node distance above 10. */
+  /** A line from another CPU's cache. */
   readonly transfer: {
+    /** Both CPUs share a last-level cache. */
     readonly cluster: TransferCost;
-    readonly node: TransferCost;
-    readonly perDistance10: TransferCost;
+    /** Another cluster of the same node. */
+    readonly socket: TransferCost;
+    /** Another node, by distance, ascending; between two entries the cost is on the straight line. */
+    readonly nodes: readonly (TransferCost & { readonly distance: number })[];
   };
   readonly memory: {
+    /** A miss to memory of this CPU's node. */
     readonly local: number;
-    readonly perDistance10: number;
+    /** A miss that the prefetcher saw coming. */
     readonly stream: number;
+    /** How near the miss before must be for that, lines. */
     readonly streamWindowLines: number;
+    /** Memory of another node, by distance, ascending, as in `transfer`. */
+    readonly nodes: readonly {
+      readonly distance: number;
+      readonly miss: number;
+      readonly stream: number;
+    }[];
   };
   /** Lines of 64 bytes that a CPU holds: a power of two. */
   readonly cacheLines: number;
-  readonly interrupt: { readonly send: number; readonly deliver: number; readonly entry: number };
+  /** Between CPUs: what the sender pays, the way, entry to the handler, and the end of it (EOI and return). */
+  readonly interrupt: {
+    readonly send: number;
+    readonly deliver: number;
+    readonly entry: number;
+    readonly acknowledge: number;
+  };
+  /** By class of memory/work. */
   readonly work: Readonly<Record<string, number>>;
 }
 
-type Shape = { readonly [key: string]: "number" | "text" | Shape };
-
-const COST: Shape = { plain: "number", marked: "number" };
-const SHAPE: Shape = {
-  name: "text",
-  description: "text",
-  source: "text",
-  clockGHz: "number",
-  machine: { sockets: "number", nodes: "number", maxCpus: "number" },
-  access: { hit: "number", locked: "number", bulkLine: "number", pause: "number" },
-  upgrade: COST,
-  transfer: { cluster: COST, node: COST, perDistance10: COST },
-  memory: { local: "number", perDistance10: "number", stream: "number", streamWindowLines: "number" },
-  cacheLines: "number",
-  interrupt: { send: "number", deliver: "number", entry: "number" },
-  work: Object.fromEntries(WORK_NAMES.map((name) => [name, "number"])) as Shape,
-};
-const OPTIONAL = new Set(["machine.clusterCpus"]);
-
-/** Checks that `value` is a profile; a UsageError names the field and what is valid. */
-export function validateProfile(value: unknown, origin: string): Profile {
-  checkShape(value, SHAPE, origin, "");
-  const profile = value as Profile;
-  const { cacheLines, clockGHz } = profile;
-  if (!Number.isInteger(Math.log2(cacheLines)) || cacheLines < 64 || cacheLines > 2 ** 20)
-    throw new UsageError(
-      `${origin}: cacheLines is ${cacheLines}; valid are powers of two from 64 to 1048576`,
-    );
-  if (clockGHz < 0.1 || clockGHz > 10)
-    throw new UsageError(`${origin}: clockGHz is ${clockGHz}; valid are 0.1 to 10`);
-  return profile;
-}
-
-function checkShape(value: unknown, shape: Shape, origin: string, path: string): void {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new UsageError(`${origin}: ${path === "" ? "a profile" : path} must be an object`);
-  const given = value as Record<string, unknown>;
-  for (const key of Object.keys(given)) {
-    const name = path === "" ? key : `${path}.${key}`;
-    if (!(key in shape) && !OPTIONAL.has(name))
-      throw new UsageError(
-        `${origin}: ${name} is unknown; valid in ${path || "a profile"} are ${Object.keys(shape).join(", ")}`,
-      );
-  }
-  for (const [key, kind] of Object.entries(shape)) {
-    const name = path === "" ? key : `${path}.${key}`;
-    const field = given[key];
-    if (typeof kind === "object") checkShape(field, kind, origin, name);
-    else if (kind === "text") {
-      if (typeof field !== "string") throw new UsageError(`${origin}: ${name} must be a text`);
-    } else if (typeof field !== "number" || !Number.isFinite(field) || field < 0) {
-      throw new UsageError(`${origin}: ${name} is ${JSON.stringify(field)}; valid are numbers from 0`);
-    }
-  }
+/** The machine that a profile describes; settings of the user's go before these. */
+export interface ProfileMachine {
+  readonly sockets: number;
+  readonly nodes: number;
+  /** CPUs that share a last-level cache; left out: all of a node. */
+  readonly clusterCpus?: number;
+  /** Size of each last-level cache. */
+  readonly cacheBytes?: number;
+  readonly maxCpus: number;
+  /** As `numactl --hardware` prints them. */
+  readonly distances: readonly (readonly number[])[];
 }
 
 /** Tables for `topology`. */
 export function resolveCosts(profile: Profile, topology: Topology): Costs {
-  const { possibleCpus: cpus, nodes, distances, cpuNode, cpuCluster } = topology;
-  const { transfer, memory } = profile;
+  const { possibleCpus: cpus, nodes } = topology;
+  const { memory } = profile;
   const transferPlain = new Float64Array(cpus * cpus);
   const transferMarked = new Float64Array(cpus * cpus);
   const memoryMiss = new Float64Array(cpus * nodes);
   for (let a = 0; a < cpus; a++) {
     for (let b = 0; b < cpus; b++) {
-      const far = (distances[cpuNode[a]][cpuNode[b]] - 10) / 10;
-      const base = cpuCluster[a] === cpuCluster[b] ? transfer.cluster : transfer.node;
-      transferPlain[a * cpus + b] = base.plain + far * transfer.perDistance10.plain;
-      transferMarked[a * cpus + b] = base.marked + far * transfer.perDistance10.marked;
+      const cost = transferBetween(profile, topology, a, b);
+      transferPlain[a * cpus + b] = cost.plain;
+      transferMarked[a * cpus + b] = cost.marked;
     }
-    for (let n = 0; n < nodes; n++) {
-      memoryMiss[a * nodes + n] =
-        memory.local + ((distances[cpuNode[a]][n] - 10) / 10) * memory.perDistance10;
-    }
+    for (let n = 0; n < nodes; n++) memoryMiss[a * nodes + n] = missTo(profile, topology, a, n);
   }
   const work = new Float64Array(WORK_CLASSES);
   for (const [kind, name] of WORK_NAMES.entries()) work[kind] = profile.work[name];
@@ -143,5 +109,41 @@ export function resolveCosts(profile: Profile, topology: Topology): Costs {
     ipiSend: profile.interrupt.send,
     ipiDeliver: profile.interrupt.deliver,
     interruptEntry: profile.interrupt.entry,
+    interruptAcknowledge: profile.interrupt.acknowledge,
   };
+}
+
+/** A line from CPU `b`'s cache to CPU `a`. */
+export function transferBetween(profile: Profile, topology: Topology, a: number, b: number): TransferCost {
+  const { cpuNode, cpuCluster, distances } = topology;
+  const { cluster, socket, nodes } = profile.transfer;
+  if (cpuCluster[a] === cpuCluster[b]) return cluster;
+  if (cpuNode[a] === cpuNode[b]) return socket;
+  const distance = distances[cpuNode[a]][cpuNode[b]];
+  const points = [{ distance: LOCAL_DISTANCE, ...socket }, ...nodes];
+  return {
+    plain: atDistance(distance, points, ({ plain }) => plain),
+    marked: atDistance(distance, points, ({ marked }) => marked),
+  };
+}
+
+/** A miss of `cpu` to memory of `node`, not foreseen. */
+function missTo(profile: Profile, topology: Topology, cpu: number, node: number): number {
+  const { local, stream, nodes } = profile.memory;
+  const distance = topology.distances[topology.cpuNode[cpu]][node];
+  const points = [{ distance: LOCAL_DISTANCE, miss: local, stream }, ...nodes];
+  return atDistance(distance, points, ({ miss }) => miss);
+}
+
+/** On the straight line through the two points next to `distance`; beyond the last point, through the last two. */
+function atDistance<P extends { readonly distance: number }>(
+  distance: number,
+  points: readonly P[],
+  valueOf: (point: P) => number,
+): number {
+  const after = points.findIndex((point, i) => i > 0 && point.distance >= distance);
+  const last = after < 0 ? points.length - 1 : after;
+  const [a, b] = [points[last - 1], points[last]];
+  const slope = (valueOf(b) - valueOf(a)) / (b.distance - a.distance);
+  return valueOf(a) + slope * (distance - a.distance);
 }

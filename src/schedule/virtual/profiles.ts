@@ -4,7 +4,8 @@
 
 import { readFileSync } from "node:fs";
 import { UsageError } from "../../memory/bug.ts";
-import { type Profile, validateProfile } from "./profile.ts";
+import type { Profile } from "./profile.ts";
+import { validateProfile } from "./profile-check.ts";
 import xeon from "./profiles/xeon-gold-5320.json" with { type: "json" };
 
 const SHIPPED: readonly Profile[] = [xeon].map((profile) => validateProfile(profile, profile.name));

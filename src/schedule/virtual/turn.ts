@@ -75,6 +75,7 @@ export class VirtualTurn implements Turn {
   private readonly slack: number;
   private processor: Cpu | null = null;
   private secondClock = Infinity;
+  private entries = 0;
 
   constructor(options: {
     control: Int32Array;
@@ -291,10 +292,15 @@ export class VirtualTurn implements Turn {
 
   /** The CPU takes what is pending: not before it has arrived. */
   interruptsTaken(): void {
+    this.entries++;
     this.now = Math.max(this.now, this.doubles[(this.self + per.arrival) >> 1]) + this.costs.interruptEntry;
   }
 
-  interruptsHandled(): void {}
+  /** Every entry since the last end ends here. */
+  interruptsHandled(): void {
+    this.now += this.entries * this.costs.interruptAcknowledge;
+    this.entries = 0;
+  }
 
   /** The poll point of a wait. */
   pollInterrupts(): void {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { nearest } from "../../../src/experiment/nearest.ts";
 import { parseSetting, settingLines, splitSettings } from "../../../src/experiment/settings.ts";
+import { nearest } from "../../../src/memory/nearest.ts";
 import type { WorkloadDescription } from "../../../src/workloads/description.ts";
 
 const description: WorkloadDescription = {
