@@ -139,11 +139,11 @@ function missTo(profile: Profile, topology: Topology, cpu: number, node: number)
 function atDistance<P extends { readonly distance: number }>(
   distance: number,
   points: readonly P[],
-  valueOf: (point: P) => number,
+  costOf: (point: P) => number,
 ): number {
   const after = points.findIndex((point, i) => i > 0 && point.distance >= distance);
   const last = after < 0 ? points.length - 1 : after;
   const [a, b] = [points[last - 1], points[last]];
-  const slope = (valueOf(b) - valueOf(a)) / (b.distance - a.distance);
-  return valueOf(a) + slope * (distance - a.distance);
+  const slope = (costOf(b) - costOf(a)) / (b.distance - a.distance);
+  return costOf(a) + slope * (distance - a.distance);
 }
