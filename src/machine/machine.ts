@@ -14,7 +14,7 @@ import type { RingContents } from "../memory/trace.ts";
 import { reportNamed } from "../procfs/reports.ts";
 import { hostMoment } from "../schedule/host-clock.ts";
 import { ParallelTurn } from "../schedule/parallel.ts";
-import { directoryBytes, type VirtualParts } from "../schedule/virtual/create.ts";
+import { createTables, type VirtualParts } from "../schedule/virtual/create.ts";
 import { createBuffers, ringOf } from "./buffers.ts";
 import { type MachineConfig, type ResolvedConfig, resolveConfig } from "./config.ts";
 import { type CampaignOptions, type CampaignResult, CampaignRun } from "./explore-run.ts";
@@ -247,8 +247,7 @@ function virtualParts(config: ResolvedConfig, ramBytes: number): VirtualParts | 
   if (config.profile === null) return null;
   return {
     profile: config.profile,
-    directory: new SharedArrayBuffer(directoryBytes(ramBytes)),
-    busy: new SharedArrayBuffer(2 * directoryBytes(ramBytes)),
+    ...createTables(config.profile, ramBytes, config.topology.possibleCpus),
     switchAtEvery: config.switchAtEvery,
     slackCycles: config.slackCycles,
     countLines: config.countLines,

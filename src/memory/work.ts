@@ -12,7 +12,7 @@ export const Work = {
   /** Moving one block between the buddy lists and a per-CPU list, under the zone's lock. */
   LIST_REFILL: 2,
   LIST_DRAIN: 3,
-  /** Checking one struct page when a block is taken or freed. */
+  /** Checking one struct page of a block that is taken, beside the accesses to it. */
   PAGE_CHECK: 4,
   /** Splitting or merging one block. */
   BUDDY_STEP: 5,
@@ -25,7 +25,9 @@ export const Work = {
   CONTEXT_SWITCH: 10,
   /** One nanosecond-scale unit of a workload's own computing: one cycle. */
   COMPUTE: 11,
+  /** Making one tail page of a freed block ready, beside the accesses to it. */
+  TAIL_PREPARE: 12,
 } as const;
 
-export const WORK_CLASSES = 12;
+export const WORK_CLASSES = 13;
 export const WORK_NAMES: readonly string[] = Object.keys(Work);

@@ -2,10 +2,12 @@
  * What a page must look like when it is freed and when it is given out; a page in a bad state stops the machine.
  *
  * Linux: mm/page_alloc.c free_page_is_bad, check_new_page, bad_page; mm/debug.c __dump_page.  Differs: the type word
- * carries the order of an allocated block, so a free of the wrong order is always found; and the checks are on.
+ * carries the order of an allocated block, so a free of the wrong order is always found; heads are always checked, the
+ * tails of a freed block with `checks` only, or when they must be written because the block is compound.
  */
 
 import { bug } from "../../memory/bug.ts";
+import { shape } from "../../memory/shape.ts";
 import { Work } from "../../memory/work.ts";
 import type { Frames } from "./frames.ts";
 import { PAGE_WORDS, Page, type PageRef, PageType, pageTypeAt } from "./page.ts";
@@ -18,9 +20,10 @@ import {
 } from "./page-flags.ts";
 import { TailPage } from "./page-overlays.ts";
 
-const { PAGE_CHECK } = Work;
+const { PAGE_CHECK, TAIL_PREPARE } = Work;
 const pageField = Page;
 const tailField = TailPage;
+const checksTails = shape.checks;
 const { NONE, PCP, ALLOCATED, TAIL, ANON, RESERVED } = PageType;
 
 const TYPE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
@@ -116,7 +119,8 @@ export function describePage(frames: Frames, page: PageRef): string {
 function prepareTails(frames: Frames, page: PageRef, order: number, isCompound: boolean): void {
   const { memory } = frames;
   const end = page + (PAGE_WORDS << order);
-  memory.work(PAGE_CHECK, (1 << order) - 1);
+  memory.work(TAIL_PREPARE, (1 << order) - 1);
+  if (!checksTails && !isCompound) return;
   const expected = isCompound ? TAIL : NONE;
   for (let tail = page + PAGE_WORDS; tail < end; tail += PAGE_WORDS) {
     const flags = memory.read(tail + pageField.flags);

@@ -41,8 +41,9 @@ const { NUMA_HIT, NUMA_MISS, NUMA_FOREIGN, NUMA_LOCAL, NUMA_OTHER } = {
 };
 const PGALLOC = VmEvent.pgalloc_dma;
 const listsOn = shape.pageLists !== "off";
-/** Every frame of a block is looked at: at the refill under 6.0 rules, else here when checks are on. */
-const checkAll = shape.checks && shape.pageLists !== "6.0";
+/** Every frame of a block is looked at as it leaves the zone under 6.0 rules, else when it is prepared if checks are on. */
+const rules60 = shape.pageLists === "6.0";
+const checkAll = shape.checks && !rules60;
 
 export class ZonelistWalk {
   declare readonly memory: Memory;
@@ -199,6 +200,7 @@ export class ZonelistWalk {
       page = buddy.takeSmallest(zone, order, MigrateType.HIGHATOMIC);
     }
     locks.unlockIrqRestore(zone + zoneField.lock, irqs);
+    if (rules60 && page !== 0) checkNewPages(this.frames, page, order);
     return page;
   }
 

@@ -6,6 +6,7 @@ import type { Topology } from "../../hardware/topology.ts";
 import { LINE_WORDS, WORD_BYTES } from "../../memory/units.ts";
 import { LineStats } from "./line-stats.ts";
 import { VirtualMemory } from "./memory.ts";
+import { heldTable } from "./misses.ts";
 import { type Profile, resolveCosts } from "./profile.ts";
 import { VirtualTurn } from "./turn.ts";
 
@@ -16,6 +17,8 @@ export interface VirtualParts {
   readonly directory: SharedArrayBuffer;
   /** Two words a line of RAM: see memory. */
   readonly busy: SharedArrayBuffer;
+  /** What each CPU holds: two words a line. */
+  readonly held: SharedArrayBuffer;
   /** Look for a CPU with a smaller clock at every access, not only at marked ones. */
   readonly switchAtEvery: boolean;
   /** How far a CPU may run ahead of the others, cycles. */
@@ -34,8 +37,19 @@ export interface VirtualThreadParts {
 
 const CHUNK_BYTES = 4 * 2 ** 20;
 
-/** Bytes of the directory of a machine with `ramBytes`. */
-export const directoryBytes = (ramBytes: number): number => ramBytes / LINE_WORDS;
+/** The shared tables of a machine with `ramBytes` of RAM. */
+export function createTables(
+  profile: Profile,
+  ramBytes: number,
+  cpus: number,
+): Pick<VirtualParts, "directory" | "busy" | "held"> {
+  const lines = ramBytes / (LINE_WORDS * WORD_BYTES);
+  return {
+    directory: new SharedArrayBuffer(lines * 4),
+    busy: new SharedArrayBuffer(lines * 8),
+    held: heldTable(profile.cacheLines, cpus),
+  };
+}
 
 export function createVirtual(parts: VirtualThreadParts): { turn: VirtualTurn; memory: VirtualMemory } {
   const { virtual, topology } = parts;
@@ -46,6 +60,7 @@ export function createVirtual(parts: VirtualThreadParts): { turn: VirtualTurn; m
     ...parts,
     directory: virtual.directory,
     busy: virtual.busy,
+    held: virtual.held,
     turn,
     costs,
     chunkNode: chunkNodes(parts.ram.byteLength, topology),

@@ -1,16 +1,21 @@
 /**
- * The directory word of a cache line: (version, moves, exclusive, owner).
+ * The directory word of a cache line: (version, exclusive, owner), and how it changes.
+ *
+ *   read miss:   (v, 1, other) -> (v, 0, other)        transfer from `other`
+ *   write miss:  (v, *, *)     -> (v+1, 1, self)       transfer, upgrade, or memory
+ *
+ * The version counts writers; a CPU whose copy is of an older version has none.  Papamarcos and Patel (MESI), ISCA 1984,
+ * reduced to what a timing needs.
  */
+
+/** log2 of the words of a line. */
+export const LINE_SHIFT = 4;
 
 const OWNER_BITS = 9;
 export const OWNER_MASK = (1 << OWNER_BITS) - 1;
 export const EXCLUSIVE = 1 << OWNER_BITS;
-/** The line has moved from one CPU to another once (as what the boot CPU wrote does), or more often: several use it. */
-export const MOVED_ONCE = 1 << (OWNER_BITS + 1);
-export const MOVED = 1 << (OWNER_BITS + 2);
-export const VERSION_SHIFT = OWNER_BITS + 3;
+export const VERSION_SHIFT = OWNER_BITS + 1;
 
-/** The directory word of a line that goes to another CPU than its owner. */
-export function afterMove(word: number): number {
-  return (word & MOVED_ONCE) === 0 ? word | MOVED_ONCE : word | MOVED;
-}
+/** The word after `cpu` has got the line to write it. */
+export const ownedBy = (word: number, cpu: number): number =>
+  (((word >>> VERSION_SHIFT) + 1) << VERSION_SHIFT) | EXCLUSIVE | cpu;

@@ -1,41 +1,35 @@
 /**
  * Memory of the virtual-time mode: every access costs cycles on a simulated machine with caches.
  *
- * A *directory* word for each 64-byte line holds its version, whether one CPU owns it exclusively, and who wrote it last:
- * (version, exclusive, owner).  Each CPU holds a bounded set of lines, direct mapped, each with the directory word it
- * saw.  A read hits if the version is the same; a write hits if the word is the same and exclusively ours.
+ * Each CPU holds a bounded set of lines, direct mapped, each with the directory word that it saw (see directory-word).
+ * A read hits if the line's version is still the same; a write hits if the word is the same and exclusively ours.  What
+ * misses is charged by `Misses`.
  *
- *   read miss:   (v, 1, other) -> (v, 0, other)        transfer from `other`; the line counts as moved
- *   write miss:  (v, *, *)     -> (v+1, 1, self)       transfer, upgrade, or memory
- *
- * A marked access lets CPUs with smaller clocks go first.  One that hits a line which has never moved does so only when
- * this CPU is far ahead: as long as nobody else has shown an interest in the line, per-CPU locks and counters need not
- * cost a hand-over each.
+ * A marked access lets CPUs with smaller clocks go first.  One that hits a line of this CPU's own does so only when this
+ * CPU is far ahead: as long as nobody else has shown an interest in the line, per-CPU locks and counters need not cost
+ * a hand-over each.  A line is our own when it came from memory or by a plain access (a lock guards it, or its owner
+ * passed it on), or when we let the others go first `QUIET` times in a row and nobody took it away.
  *
  * Contention, capacity, false sharing and hot lines appear by themselves.  Stores are posted: a marked store pays as a
- * plain one, and whoever waits for it pays the transfer.  The model's source: Papamarcos and Patel (MESI), ISCA 1984,
- * reduced to what a timing needs.
+ * plain one, and whoever waits for it pays the transfer.
  */
 
 import { CpuControl, cpuControl } from "../../memory/control.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import type { Costs } from "./costs.ts";
-import { afterMove, EXCLUSIVE, MOVED, MOVED_ONCE, OWNER_MASK, VERSION_SHIFT } from "./directory-word.ts";
+import { EXCLUSIVE, LINE_SHIFT, OWNER_MASK, VERSION_SHIFT } from "./directory-word.ts";
 import type { LineStats, WordCount } from "./line-stats.ts";
+import { Misses, QUIET } from "./misses.ts";
 import type { VirtualTurn } from "./turn.ts";
-
-const NO_LINE = -1;
-/** How far ahead of the others a CPU may run on lines of its own, cycles. */
-const PRIVATE_LEAD = 4000;
-const LINE_SHIFT = 4;
-const NODE_CHUNK_LINES = 65536; // 4 MiB: nodes are that far aligned
 
 export interface VirtualMemoryParts {
   readonly ram: SharedArrayBuffer;
   readonly directory: SharedArrayBuffer;
   /** Cycle, by line, at which its last transfer for a locked operation ends: float64s. */
   readonly busy: SharedArrayBuffer;
+  /** The lines that each CPU holds. */
+  readonly held: SharedArrayBuffer;
   readonly control: Int32Array;
   readonly cpu: number;
   readonly cpus: number;
@@ -50,78 +44,74 @@ export interface VirtualMemoryParts {
 }
 
 export class VirtualMemory implements Memory {
-  private readonly words: Int32Array;
-  private readonly bytes: Uint8Array;
-  private readonly doubles: Float64Array;
-  private readonly directory: Int32Array;
-  private readonly busyUntil: Float64Array;
-  private readonly control: Int32Array;
-  private readonly turn: VirtualTurn;
-  private readonly costs: Costs;
-  private readonly cpu: number;
-  private readonly cpus: number;
-  private readonly chunkNode: Uint8Array;
-  private readonly lineStats: LineStats | null;
-  private readonly switchAtEvery: boolean;
-  private readonly hit: number;
-  private readonly locked: number;
-  private readonly mine: number;
-  private readonly slotMask: number;
-  private readonly heldLine: Int32Array;
-  private readonly heldWord: Int32Array;
-  private lastMiss = NO_LINE;
+  declare private readonly words: Int32Array;
+  declare private readonly bytes: Uint8Array;
+  declare private readonly doubles: Float64Array;
+  declare private readonly directory: Int32Array;
+  declare private readonly control: Int32Array;
+  declare private readonly turn: VirtualTurn;
+  declare private readonly misses: Misses;
+  declare private readonly workCycles: Float64Array;
+  declare private readonly cpu: number;
+  declare private readonly cpus: number;
+  declare private readonly lineStats: LineStats | null;
+  declare private readonly switchAtEvery: boolean;
+  declare private readonly hit: number;
+  declare private readonly locked: number;
+  declare private readonly mine: number;
+  declare private readonly slotMask: number;
+  declare private readonly held: Int32Array;
+  declare private readonly quiet: Uint8Array;
 
   constructor(parts: VirtualMemoryParts) {
     this.words = new Int32Array(parts.ram);
     this.bytes = new Uint8Array(parts.ram);
     this.doubles = new Float64Array(parts.ram);
-    this.directory = new Int32Array(parts.directory);
-    this.busyUntil = new Float64Array(parts.busy);
+    this.misses = new Misses(parts);
+    this.directory = this.misses.directory;
     this.control = parts.control;
     this.turn = parts.turn;
-    this.costs = parts.costs;
+    this.workCycles = parts.costs.work;
     this.cpu = parts.cpu;
     this.cpus = parts.cpus;
-    this.chunkNode = parts.chunkNode;
     this.lineStats = parts.lineStats;
     this.switchAtEvery = parts.switchAtEvery;
     this.hit = parts.costs.hit;
     this.locked = parts.costs.locked;
     this.mine = EXCLUSIVE | parts.cpu;
-    const slots = 1 << parts.costs.cacheLinesLog2;
-    this.slotMask = slots - 1;
-    this.heldLine = new Int32Array(slots).fill(NO_LINE);
-    this.heldWord = new Int32Array(slots);
+    this.held = this.misses.held;
+    this.quiet = this.misses.quiet;
+    this.slotMask = this.quiet.length - 1;
   }
 
   read(address: Pointer): number {
     if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
-    this.chargeRead(address, false);
+    this.chargeRead(address);
     return this.words[address];
   }
   write(address: Pointer, value: number): void {
     if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
-    this.chargeWrite(address, false);
+    this.chargeWrite(address);
     this.words[address] = value;
   }
   readByte(byteAddress: number): number {
     if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
-    this.chargeRead(Math.floor(byteAddress / WORD_BYTES), false);
+    this.chargeRead(Math.floor(byteAddress / WORD_BYTES));
     return this.bytes[byteAddress];
   }
   writeByte(byteAddress: number, value: number): void {
     if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
-    this.chargeWrite(Math.floor(byteAddress / WORD_BYTES), false);
+    this.chargeWrite(Math.floor(byteAddress / WORD_BYTES));
     this.bytes[byteAddress] = value;
   }
   readFloat64(address: Pointer): number {
     if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
-    this.chargeRead(address, false);
+    this.chargeRead(address);
     return this.doubles[address >> 1];
   }
   writeFloat64(address: Pointer, value: number): void {
     if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
-    this.chargeWrite(address, false);
+    this.chargeWrite(address);
     this.doubles[address >> 1] = value;
   }
 
@@ -202,7 +192,7 @@ export class VirtualMemory implements Memory {
   }
 
   work(kind: number, count: number): void {
-    this.turn.now += this.costs.work[kind] * count;
+    this.turn.now += this.workCycles[kind] * count;
   }
   touchLines(address: Pointer, lines: number): void {
     this.chargeRange(address, lines << LINE_SHIFT, false);
@@ -251,39 +241,33 @@ export class VirtualMemory implements Memory {
 
   // ---- charges ----
 
-  private chargeRead(address: Pointer, marked: boolean): void {
+  private chargeRead(address: Pointer): void {
     const line = address >> LINE_SHIFT;
-    const slot = line & this.slotMask;
-    if (
-      this.heldLine[slot] === line &&
-      (this.heldWord[slot] ^ this.directory[line]) >>> VERSION_SHIFT === 0
-    ) {
+    const at = (line & this.slotMask) << 1;
+    if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0)
       this.turn.now += this.hit;
-    } else {
-      this.readMiss(address, marked);
-    }
+    else this.misses.read(address, false);
   }
 
-  private chargeWrite(address: Pointer, marked: boolean): void {
+  private chargeWrite(address: Pointer): void {
     const line = address >> LINE_SHIFT;
-    const slot = line & this.slotMask;
+    const at = (line & this.slotMask) << 1;
     const word = this.directory[line];
     const owned = (word & (EXCLUSIVE | OWNER_MASK)) === this.mine;
-    if (owned && this.heldLine[slot] === line && this.heldWord[slot] === word) this.turn.now += this.hit;
-    else this.writeMiss(address, marked);
+    if (owned && this.held[at] === line && this.held[at + 1] === word) this.turn.now += this.hit;
+    else this.misses.write(address, false, false);
   }
 
   private chargeMarkedRead(address: Pointer): void {
     const { turn } = this;
     const line = address >> LINE_SHIFT;
     const slot = line & this.slotMask;
-    const word = this.directory[line];
-    const hit = this.heldLine[slot] === line && (this.heldWord[slot] ^ word) >>> VERSION_SHIFT === 0;
-    if (hit && (word & MOVED) === 0 && turn.now < turn.limit + PRIVATE_LEAD) {
+    if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, slot))) this.look(line, slot);
+    const at = slot << 1;
+    if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0) {
       turn.now += this.hit;
     } else {
-      if (turn.now >= turn.limit) turn.look();
-      this.chargeRead(address, true);
+      this.misses.read(address, true);
     }
   }
 
@@ -291,103 +275,57 @@ export class VirtualMemory implements Memory {
   private chargeMarkedWrite(address: Pointer): void {
     const { turn } = this;
     const line = address >> LINE_SHIFT;
-    if (this.isPrivate(line)) {
+    const slot = line & this.slotMask;
+    if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, slot))) this.look(line, slot);
+    if (this.isOwned(line, slot)) {
       turn.now += this.hit;
     } else {
-      if (turn.now >= turn.limit) turn.look();
-      this.chargeWrite(address, false);
+      this.misses.write(address, true, false);
     }
   }
 
-  /** Exclusively ours, here, and never moved. */
-  private isPrivate(line: number): boolean {
-    const slot = line & this.slotMask;
-    const word = this.directory[line];
-    return (
-      (word & (EXCLUSIVE | MOVED | OWNER_MASK)) === this.mine &&
-      this.turn.now < this.turn.limit + PRIVATE_LEAD &&
-      this.heldLine[slot] === line &&
-      this.heldWord[slot] === word
-    );
-  }
-
-  /**
-   * A locked operation.  Transfers of one line for such operations follow each other: who comes while the line is on
-   * its way to another CPU waits for it.  (Plain misses do not queue: they run ahead of other CPUs' clocks.)
-   */
   private chargeLocked(address: Pointer): void {
     const { turn } = this;
     const line = address >> LINE_SHIFT;
-    if (this.isPrivate(line)) {
+    const slot = line & this.slotMask;
+    if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, slot))) this.look(line, slot);
+    if (this.isOwned(line, slot)) {
       turn.now += this.hit + this.locked;
-      return;
-    }
-    if (turn.now >= turn.limit) turn.look();
-    const before = turn.now;
-    this.chargeWrite(address, true);
-    const cost = turn.now - before;
-    if (cost > this.hit) {
-      const begins = Math.max(before, this.busyUntil[line]);
-      turn.now = begins + cost;
-      this.busyUntil[line] = turn.now + this.locked;
-    }
-    turn.now += this.locked;
-  }
-
-  private readMiss(address: Pointer, marked: boolean): void {
-    const line = address >> LINE_SHIFT;
-    const slot = line & this.slotMask;
-    const word = this.directory[line];
-    this.turn.now += this.fetch(address, word, marked, false);
-    const foreign = (word & OWNER_MASK) !== this.cpu && (word & EXCLUSIVE) !== 0;
-    const shared = foreign ? afterMove(word) & ~EXCLUSIVE : word;
-    if (shared !== word) this.directory[line] = shared;
-    this.heldLine[slot] = line;
-    this.heldWord[slot] = shared;
-  }
-
-  private writeMiss(address: Pointer, marked: boolean): void {
-    const line = address >> LINE_SHIFT;
-    const slot = line & this.slotMask;
-    const word = this.directory[line];
-    const held = this.heldLine[slot] === line && (this.heldWord[slot] ^ word) >>> VERSION_SHIFT === 0;
-    if (held) {
-      this.turn.now += marked ? this.costs.upgrade.marked : this.costs.upgrade.plain;
-      this.lineStats?.upgrade(address);
     } else {
-      this.turn.now += this.fetch(address, word, marked, true);
+      this.misses.write(address, true, true);
     }
-    const stays = (word & OWNER_MASK) === this.cpu || word === 0;
-    const moves = (stays ? word : afterMove(word)) & (MOVED_ONCE | MOVED);
-    const next = (((word >>> VERSION_SHIFT) + 1) << VERSION_SHIFT) | moves | this.mine;
-    this.directory[line] = next;
-    this.heldLine[slot] = line;
-    this.heldWord[slot] = next;
   }
 
-  /** Cycles to get a line that is not here: from another CPU's cache, or from memory. */
-  private fetch(address: Pointer, word: number, marked: boolean, writes: boolean): number {
-    const { costs } = this;
-    const line = address >> LINE_SHIFT;
-    const owner = word & OWNER_MASK;
-    const wasHere = this.heldLine[line & this.slotMask] === line;
-    if (owner !== this.cpu && ((word & EXCLUSIVE) !== 0 || wasHere)) {
-      this.lineStats?.transfer(address, owner, writes);
-      const at = this.cpu * this.cpus + owner;
-      return marked ? costs.transferMarked[at] : costs.transferPlain[at];
-    }
-    const near = Math.abs(line - this.lastMiss) <= costs.streamWindowLines;
-    this.lastMiss = line;
-    if (near) return costs.streamMiss;
-    return costs.memoryMiss[this.cpu * costs.nodes + this.chunkNode[Math.floor(line / NODE_CHUNK_LINES)]];
+  /** Lets CPUs with smaller clocks go first; a line that is still ours afterwards was wanted by none of them. */
+  private look(line: number, slot: number): void {
+    this.turn.look();
+    if (this.quiet[slot] < QUIET && this.isOwned(line, slot)) this.quiet[slot]++;
+  }
+
+  /** Here, and exclusively ours. */
+  private isOwned(line: number, slot: number): boolean {
+    const at = slot << 1;
+    return (
+      this.held[at] === line &&
+      this.held[at + 1] === this.directory[line] &&
+      (this.held[at + 1] & (EXCLUSIVE | OWNER_MASK)) === this.mine
+    );
+  }
+
+  /** We wrote the line last, and nobody else seems to want it. */
+  private isOurs(line: number, slot: number): boolean {
+    return (
+      (this.directory[line] & (EXCLUSIVE | OWNER_MASK)) === this.mine &&
+      (this.quiet[slot] === QUIET || this.held[slot << 1] !== line)
+    );
   }
 
   private chargeRange(address: Pointer, words: number, writes: boolean): void {
     if (words <= 0) return;
     const last = (address + words - 1) >> LINE_SHIFT;
     for (let line = address >> LINE_SHIFT; line <= last; line++) {
-      if (writes) this.chargeWrite(line << LINE_SHIFT, false);
-      else this.chargeRead(line << LINE_SHIFT, false);
+      if (writes) this.chargeWrite(line << LINE_SHIFT);
+      else this.chargeRead(line << LINE_SHIFT);
     }
   }
 }

@@ -30,6 +30,8 @@ const Shared = struct("virtual", {
   waiting: word("lock:schedulerLock", "counter"),
   /** The limit for the CPU that gets the baton. */
   limit: float64("lock:schedulerLock"),
+  /** How far ahead of the limit a CPU may run on lines of its own. */
+  lead: float64("lock:schedulerLock"),
   /** Hand-overs since boot. */
   switches: float64("lock:schedulerLock"),
 });
@@ -47,6 +49,13 @@ const PerCpu = struct("virtual_cpu", {
   arrival: float64("lock:schedulerLock"),
 });
 if (wordsIn(PerCpu) > 16 || wordsIn(Shared) > 64) bug("the virtual blocks do not fit the control buffer");
+
+/**
+ * Bounds of `lead`, cycles.  It doubles with each hand-over, so that CPUs which share nothing seldom change places, and
+ * falls to the least when a line changes hands by a marked access or an interrupt is sent.
+ */
+const LEAST_LEAD = 4000;
+const MOST_LEAD = 64_000;
 
 const per = PerCpu;
 const OFF = 0;
@@ -67,6 +76,8 @@ export class VirtualTurn implements Turn {
   now = 0;
   /** The clock at which others must be looked at. */
   limit = 0;
+  /** The same for accesses to lines of this CPU's own: `limit` and the lead. */
+  reach = 0;
   private readonly words: Int32Array;
   private readonly doubles: Float64Array;
   private readonly cpus: number;
@@ -133,11 +144,12 @@ export class VirtualTurn implements Turn {
     const next = this.earliest(this.cpu);
     if (next < 0) {
       this.limit = Infinity;
+      this.reach = Infinity;
       return;
     }
     const due = this.clockOf(next) + this.slack;
     if (this.now < due || (this.now === due && this.cpu < next)) {
-      this.limit = due;
+      this.setLimit(due);
       return;
     }
     this.doubles[(this.self + per.clock) >> 1] = this.now;
@@ -170,7 +182,7 @@ export class VirtualTurn implements Turn {
     words[base + per.status] = RUNNABLE;
     const clock = Math.max(doubles[(base + per.waitClock) >> 1], time);
     doubles[(base + per.clock) >> 1] = clock;
-    if (clock + this.slack < this.limit) this.limit = clock + this.slack;
+    if (clock + this.slack < this.limit) this.setLimit(clock + this.slack);
   }
 
   /**
@@ -199,14 +211,28 @@ export class VirtualTurn implements Turn {
     return best;
   }
 
+  private setLimit(limit: number): void {
+    this.limit = limit;
+    this.reach = limit + this.doubles[sharedWord(Shared.lead) >> 1];
+  }
+
+  /** CPUs have to do with each other: nobody may run far ahead. */
+  stayClose(): void {
+    this.doubles[sharedWord(Shared.lead) >> 1] = LEAST_LEAD;
+    this.reach = this.limit + LEAST_LEAD;
+  }
+
   private clockOf(cpu: number): number {
     return this.doubles[(perCpuBase(cpu) + per.clock) >> 1];
   }
 
   /** Gives the baton to the earliest CPU, with the next one's clock as its limit. */
   private give(next: number): void {
-    this.doubles[sharedWord(Shared.limit) >> 1] = this.secondClock + this.slack;
-    this.doubles[sharedWord(Shared.switches) >> 1]++;
+    const { doubles } = this;
+    doubles[sharedWord(Shared.limit) >> 1] = this.secondClock + this.slack;
+    const lead = sharedWord(Shared.lead) >> 1;
+    doubles[lead] = Math.min(Math.max(2 * doubles[lead], LEAST_LEAD), MOST_LEAD);
+    doubles[sharedWord(Shared.switches) >> 1]++;
     giveBaton(this.words, perCpuBase(next) + per.baton);
   }
 
@@ -217,13 +243,13 @@ export class VirtualTurn implements Turn {
     if (words[control.panic] !== 0) this.stopped();
     if (words[this.self + per.status] === RUNNABLE) this.now = this.clockOf(this.cpu);
     else this.expire();
-    this.limit = this.doubles[sharedWord(Shared.limit) >> 1];
+    this.setLimit(this.doubles[sharedWord(Shared.limit) >> 1]);
   }
 
   /** A timed wait has reached its deadline. */
   private expire(): void {
     this.now = this.clockOf(this.cpu);
-    this.limit = this.secondClock + this.slack;
+    this.setLimit(this.secondClock + this.slack);
     this.words[this.self + per.status] = RUNNABLE;
     this.words[this.self + per.timedOut] = 1;
   }
@@ -279,6 +305,7 @@ export class VirtualTurn implements Turn {
 
   raise(cpu: number, vector: number): void {
     this.now += this.costs.ipiSend;
+    this.stayClose();
     if (this.now >= this.limit) this.look();
     const arrival = this.now + this.costs.ipiDeliver;
     const base = perCpuBase(cpu);
