@@ -82,11 +82,12 @@ export class Misses {
     if (this.held[at] === line && (this.held[at + 1] ^ word) >>> VERSION_SHIFT === 0) {
       cost = locked ? costs.upgrade.marked : costs.upgrade.plain;
       if (marked) this.contended(at >> 1);
-      this.lineStats?.upgrade(address);
+      this.lineStats?.upgrade(address, cost);
     } else {
       cost = this.fetch(address, word, marked, true, locked);
     }
     if (locked) {
+      this.lineStats?.queue(address, this.busyUntil[line] - turn.now);
       turn.now = Math.max(turn.now, this.busyUntil[line]) + cost + costs.locked;
       this.busyUntil[line] = turn.now;
     } else {
@@ -105,11 +106,15 @@ export class Misses {
     const owner = word & OWNER_MASK;
     const ownersSlot = owner * (this.slotMask + 1) + slot;
     if (owner !== this.cpu && this.allHeld[ownersSlot << 1] === line) {
-      this.lineStats?.transfer(address, owner, writes);
       if (marked) this.contended(slot);
       else this.quiet[slot] = QUIET;
       const at = this.cpu * this.cpus + owner;
-      return exposed ? costs.transferMarked[at] : costs.transferPlain[at];
+      const cycles = exposed ? costs.transferMarked[at] : costs.transferPlain[at];
+      if (this.lineStats !== null) {
+        const modified = (word & EXCLUSIVE) !== 0;
+        this.lineStats.transfer(address, owner, { writes, modified, exposed, cycles });
+      }
+      return cycles;
     }
     this.quiet[slot] = QUIET;
     const near = Math.abs(line - this.lastMiss) <= costs.streamWindowLines;
