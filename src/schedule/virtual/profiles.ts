@@ -6,9 +6,14 @@ import { readFileSync } from "node:fs";
 import { UsageError } from "../../memory/bug.ts";
 import type { Profile } from "./profile.ts";
 import { validateProfile } from "./profile-check.ts";
+import epyc2s from "./profiles/epyc-7763-2s-nps4.json" with { type: "json" };
+import ryzen from "./profiles/ryzen-5950x.json" with { type: "json" };
+import xeon2s from "./profiles/xeon-8375c-2s.json" with { type: "json" };
 import xeon from "./profiles/xeon-gold-5320.json" with { type: "json" };
 
-const SHIPPED: readonly Profile[] = [xeon].map((profile) => validateProfile(profile, profile.name));
+const SHIPPED: readonly Profile[] = [xeon, xeon2s, epyc2s, ryzen].map((profile) =>
+  validateProfile(profile, profile.name),
+);
 
 export const DEFAULT_PROFILE = "xeon-gold-5320";
 
