@@ -4,6 +4,7 @@
 
 import type { Topology } from "../../hardware/topology.ts";
 import { LINE_WORDS, WORD_BYTES } from "../../memory/units.ts";
+import { clockTreeBytes } from "./clock-tree.ts";
 import { LineStats } from "./line-stats.ts";
 import { VirtualMemory } from "./memory.ts";
 import { heldTable } from "./misses.ts";
@@ -19,6 +20,8 @@ export interface VirtualParts {
   readonly busy: SharedArrayBuffer;
   /** What each CPU holds: two words a line. */
   readonly held: SharedArrayBuffer;
+  /** The CPUs' simulated clocks: see clock-tree. */
+  readonly clocks: SharedArrayBuffer;
   /** Look for a CPU with a smaller clock at every access, not only at marked ones. */
   readonly switchAtEvery: boolean;
   /** How far a CPU may run ahead of the others, cycles. */
@@ -42,12 +45,13 @@ export function createTables(
   profile: Profile,
   ramBytes: number,
   cpus: number,
-): Pick<VirtualParts, "directory" | "busy" | "held"> {
+): Pick<VirtualParts, "directory" | "busy" | "held" | "clocks"> {
   const lines = ramBytes / (LINE_WORDS * WORD_BYTES);
   return {
     directory: new SharedArrayBuffer(lines * 4),
     busy: new SharedArrayBuffer(lines * 8),
     held: heldTable(profile.cacheLines, cpus),
+    clocks: new SharedArrayBuffer(clockTreeBytes(cpus)),
   };
 }
 
@@ -55,7 +59,7 @@ export function createVirtual(parts: VirtualThreadParts): { turn: VirtualTurn; m
   const { virtual, topology } = parts;
   if (virtual === null) throw new Error("a machine of virtual time was built without its profile");
   const costs = resolveCosts(virtual.profile, topology);
-  const turn = new VirtualTurn({ ...parts, costs, slackCycles: virtual.slackCycles });
+  const turn = new VirtualTurn({ ...parts, clocks: virtual.clocks, costs, slackCycles: virtual.slackCycles });
   const memory = new VirtualMemory({
     ...parts,
     directory: virtual.directory,

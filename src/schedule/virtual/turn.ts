@@ -19,6 +19,7 @@ import { Control, CpuControl, cpuControl } from "../../memory/control.ts";
 import { float64, struct, word, wordsIn } from "../../memory/struct.ts";
 import type { Turn } from "../../memory/turn.ts";
 import { awaitBaton, giveBaton } from "../baton.ts";
+import { ClockTree } from "./clock-tree.ts";
 import type { Costs } from "./costs.ts";
 
 const control = Control;
@@ -41,7 +42,7 @@ const PerCpu = struct("virtual_cpu", {
   status: word("lock:schedulerLock"),
   kicked: word("lock:schedulerLock"),
   timedOut: word("lock:schedulerLock"),
-  /** Simulated clock, cycles; of a timed waiter: its deadline. */
+  /** Where the clock stood when the CPU left its last run, cycles. */
   clock: float64("lock:schedulerLock"),
   /** A waiter's own clock. */
   waitClock: float64("lock:schedulerLock"),
@@ -84,12 +85,14 @@ export class VirtualTurn implements Turn {
   private readonly self: number;
   private readonly costs: Costs;
   private readonly slack: number;
+  /** Clocks of those that can run; of a timed waiter: its deadline. */
+  private readonly clocks: ClockTree;
   private processor: Cpu | null = null;
-  private secondClock = Infinity;
   private entries = 0;
 
   constructor(options: {
     control: Int32Array;
+    clocks: SharedArrayBuffer;
     cpu: number;
     cpus: number;
     costs: Costs;
@@ -97,6 +100,7 @@ export class VirtualTurn implements Turn {
   }) {
     this.words = options.control;
     this.doubles = new Float64Array(options.control.buffer);
+    this.clocks = new ClockTree(options.clocks, options.cpus);
     this.cpu = options.cpu;
     this.cpus = options.cpus;
     this.self = perCpuBase(options.cpu);
@@ -114,17 +118,30 @@ export class VirtualTurn implements Turn {
 
   /** Takes part in a run of `parties` CPUs.  The last to come lines up all clocks and gives the first turn. */
   enter(parties: number): void {
-    const { words, doubles } = this;
+    const { words } = this;
     words[this.self + per.status] = RUNNABLE;
     words[this.self + per.kicked] = 0;
     if (Atomics.add(words, sharedWord(Shared.joined), 1) + 1 === parties) {
       Atomics.store(words, sharedWord(Shared.joined), 0);
-      let latest = 0;
-      for (let cpu = 0; cpu < this.cpus; cpu++) latest = Math.max(latest, this.clockOf(cpu));
-      for (let cpu = 0; cpu < this.cpus; cpu++) doubles[(perCpuBase(cpu) + per.clock) >> 1] = latest;
-      this.give(this.earliest(-1));
+      this.lineUp();
+      this.give(this.clocks.first);
     }
     this.resume();
+  }
+
+  /** Sets all clocks to the latest. */
+  private lineUp(): void {
+    const { words, doubles, clocks, cpus } = this;
+    let latest = 0;
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      latest = Math.max(latest, doubles[(perCpuBase(cpu) + per.clock) >> 1]);
+    }
+    clocks.format();
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      const base = perCpuBase(cpu);
+      doubles[(base + per.clock) >> 1] = latest;
+      if (words[base + per.status] === RUNNABLE) clocks.set(cpu, latest);
+    }
   }
 
   /** Leaves the run; the next CPU goes on. */
@@ -133,40 +150,41 @@ export class VirtualTurn implements Turn {
     this.doubles[(this.self + per.clock) >> 1] = this.now;
     words[this.self + per.status] = OFF;
     if (words[control.panic] !== 0) return;
-    const next = this.earliest(-1);
-    if (next >= 0) this.give(next);
+    this.clocks.set(this.cpu, Infinity);
+    const next = this.clocks.first;
+    if (this.clocks.clockOf(next) < Infinity) this.give(next);
   }
 
   // ---- who runs ----
 
   /** A marked access, and this CPU's clock has reached the limit: the CPU with the smallest clock goes first. */
   look(): void {
-    const next = this.earliest(this.cpu);
-    if (next < 0) {
-      this.limit = Infinity;
-      this.reach = Infinity;
+    const { clocks } = this;
+    clocks.set(this.cpu, this.now);
+    const next = clocks.first;
+    if (next === this.cpu) {
+      this.setLimit(clocks.secondClock() + this.slack);
       return;
     }
-    const due = this.clockOf(next) + this.slack;
+    const due = clocks.clockOf(next) + this.slack;
     if (this.now < due || (this.now === due && this.cpu < next)) {
       this.setLimit(due);
       return;
     }
-    this.doubles[(this.self + per.clock) >> 1] = this.now;
-    this.secondClock = Math.min(this.secondClock, this.now);
     this.give(next);
     this.resume();
   }
 
   /** Sleeps as `status` until made able to run, or until `deadline` (cycles).  False when the deadline came. */
   private block(status: number, deadline: number): boolean {
-    const { words, doubles } = this;
+    const { words, doubles, clocks } = this;
     words[this.self + per.status] = status;
     words[this.self + per.timedOut] = 0;
     doubles[(this.self + per.waitClock) >> 1] = this.now;
-    doubles[(this.self + per.clock) >> 1] = deadline;
-    const next = this.earliest(-1);
-    if (next < 0) throw new VirtualDeadlock(`deadlock at cycle ${Math.round(this.now)}: no CPU can run`);
+    clocks.set(this.cpu, deadline);
+    const next = clocks.first;
+    if (clocks.clockOf(next) === Infinity)
+      throw new VirtualDeadlock(`deadlock at cycle ${Math.round(this.now)}: no CPU can run`);
     if (next === this.cpu) this.expire();
     else {
       this.give(next);
@@ -181,34 +199,8 @@ export class VirtualTurn implements Turn {
     const base = perCpuBase(cpu);
     words[base + per.status] = RUNNABLE;
     const clock = Math.max(doubles[(base + per.waitClock) >> 1], time);
-    doubles[(base + per.clock) >> 1] = clock;
+    this.clocks.set(cpu, clock);
     if (clock + this.slack < this.limit) this.setLimit(clock + this.slack);
-  }
-
-  /**
-   * The CPU that runs next: the smallest clock, ties by number; `except` is left out.  -1: none can.  The clock after
-   * it is left in `secondClock`.
-   */
-  private earliest(except: number): number {
-    const { words, doubles } = this;
-    let best = -1;
-    let bestClock = Infinity;
-    let second = Infinity;
-    for (let cpu = 0; cpu < this.cpus; cpu++) {
-      if (cpu === except) continue;
-      const base = perCpuBase(cpu);
-      if (words[base + per.status] === OFF) continue;
-      const clock = doubles[(base + per.clock) >> 1];
-      if (clock < bestClock) {
-        best = cpu;
-        second = bestClock;
-        bestClock = clock;
-      } else if (clock < second) {
-        second = clock;
-      }
-    }
-    this.secondClock = second;
-    return best;
   }
 
   private setLimit(limit: number): void {
@@ -222,14 +214,10 @@ export class VirtualTurn implements Turn {
     this.reach = this.limit + LEAST_LEAD;
   }
 
-  private clockOf(cpu: number): number {
-    return this.doubles[(perCpuBase(cpu) + per.clock) >> 1];
-  }
-
   /** Gives the baton to the earliest CPU, with the next one's clock as its limit. */
   private give(next: number): void {
     const { doubles } = this;
-    doubles[sharedWord(Shared.limit) >> 1] = this.secondClock + this.slack;
+    doubles[sharedWord(Shared.limit) >> 1] = this.clocks.secondClock() + this.slack;
     const lead = sharedWord(Shared.lead) >> 1;
     doubles[lead] = Math.min(Math.max(2 * doubles[lead], LEAST_LEAD), MOST_LEAD);
     doubles[sharedWord(Shared.switches) >> 1]++;
@@ -241,15 +229,15 @@ export class VirtualTurn implements Turn {
     const { words } = this;
     awaitBaton(words, this.self + per.baton);
     if (words[control.panic] !== 0) this.stopped();
-    if (words[this.self + per.status] === RUNNABLE) this.now = this.clockOf(this.cpu);
+    if (words[this.self + per.status] === RUNNABLE) this.now = this.clocks.clockOf(this.cpu);
     else this.expire();
     this.setLimit(this.doubles[sharedWord(Shared.limit) >> 1]);
   }
 
   /** A timed wait has reached its deadline. */
   private expire(): void {
-    this.now = this.clockOf(this.cpu);
-    this.setLimit(this.secondClock + this.slack);
+    this.now = this.clocks.clockOf(this.cpu);
+    this.setLimit(this.clocks.secondClock() + this.slack);
     this.words[this.self + per.status] = RUNNABLE;
     this.words[this.self + per.timedOut] = 1;
   }
