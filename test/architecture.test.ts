@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { causeViolations } from "./architecture/causes.ts";
 import { codeModules, packageDependencies, textFiles } from "./architecture/files.ts";
 import * as rules from "./architecture/violations.ts";
 import { FORBIDDEN } from "./architecture/words.ts";
@@ -40,6 +41,12 @@ describe("architecture", () => {
 
   test("time, chance, shared memory and BigInt stay where they belong", () => {
     expect(modules.flatMap(rules.reservedViolations)).toEqual([]);
+  });
+
+  test("the simulated machine knows causes, not experiments", () => {
+    const workloads = files.flatMap(({ path }) => /^src\/workloads\/(\w+-[\w-]+)\.ts$/.exec(path)?.[1] ?? []);
+    expect(workloads).toContain("page-bulk");
+    expect(files.flatMap((file) => causeViolations(file, workloads))).toEqual([]);
   });
 
   test("every test runs", () => {

@@ -1,6 +1,7 @@
 /** Each rule of the architecture test is broken once, to show that it finds what it is for. */
 
 import { describe, expect, test } from "vitest";
+import { causeViolations } from "./causes.ts";
 import { parseModule } from "./module.ts";
 import * as rules from "./violations.ts";
 import { FORBIDDEN } from "./words.ts";
@@ -110,6 +111,28 @@ describe("modules", () => {
     expect(rules.nameViolations(parseModule("src/mm/utils.ts", ""))).toHaveLength(1);
     expect(rules.nameViolations(parseModule("src/mm/a.ts", "export default 1;"))).toHaveLength(1);
     expect(rules.nameViolations(parseModule("src/mm/a.ts", 'export * from "./b.ts";'))).toHaveLength(1);
+  });
+});
+
+describe("a simulated machine that knows the experiment", () => {
+  const found = (path: string, text: string) => causeViolations({ path, text }, ["page-bulk"]);
+
+  test.each([
+    ["src/schedule/virtual/costs.ts", 'if (name === "page-bulk") cost = 0;'],
+    ["src/schedule/virtual/profiles/a.json", '"page-bulk": 12'],
+    ["src/schedule/virtual/costs.ts", "cost *= order;"],
+    ["src/schedule/virtual/profiles/a.json", '"order9": 12, "order": 3'],
+    ["src/schedule/virtual/costs.ts", "if (this.cpus > 8) cost = 0;"],
+    ["src/schedule/virtual/costs.ts", "const few = 4 >= parts.cpus;"],
+    ["src/mm/pages/buddy.ts", "if (order === 9) memory.work(PAGE_FREE, 1);"],
+    ["src/mm/pages/buddy.ts", "memory.work(PAGE_FREE, order === 9 ? 600 : 1);"],
+    ["src/sync/ipi.ts", "busy && memory.work(PAGE_FREE, 1);"],
+  ])("%s: %s", (path, text) => expect(found(path, text)).toHaveLength(1));
+
+  test("may speak of it in comments, and count work", () => {
+    expect(found("src/schedule/virtual/costs.ts", "// by order, as in page-bulk\nlet a = 1;")).toEqual([]);
+    expect(found("src/mm/pages/buddy.ts", "memory.work(PAGE_CHECK, 1 << order);")).toEqual([]);
+    expect(found("src/schedule/virtual/turn.ts", "for (let cpu = 0; cpu < this.cpus; cpu++) {")).toEqual([]);
   });
 });
 

@@ -104,7 +104,7 @@ export class Buddy {
     this.remove(zone, page, found);
     const pfn = (page - this.memMap) >> 4;
     for (let half = found - 1; half >= order; half--) this.insert(zone, pfn + (1 << half), half, type, false);
-    if (found > order) this.memory.work(BUDDY_STEP, found - order);
+    this.memory.work(BUDDY_STEP, found - order);
     this.account(zone, -(1 << order), type);
   }
 

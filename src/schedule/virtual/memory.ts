@@ -20,7 +20,7 @@ import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import type { Costs } from "./costs.ts";
 import { EXCLUSIVE, LINE_SHIFT, OWNER_MASK, VERSION_SHIFT } from "./directory-word.ts";
 import type { LineStats, WordCount } from "./line-stats.ts";
-import { Misses, QUIET } from "./misses.ts";
+import { Misses, QUIET, SPREAD } from "./misses.ts";
 import type { VirtualTurn } from "./turn.ts";
 
 export interface VirtualMemoryParts {
@@ -243,7 +243,7 @@ export class VirtualMemory implements Memory {
 
   private chargeRead(address: Pointer): void {
     const line = address >> LINE_SHIFT;
-    const at = (line & this.slotMask) << 1;
+    const at = ((line ^ (line >> SPREAD)) & this.slotMask) << 1;
     if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0)
       this.turn.now += this.hit;
     else this.misses.read(address, false);
@@ -251,7 +251,7 @@ export class VirtualMemory implements Memory {
 
   private chargeWrite(address: Pointer): void {
     const line = address >> LINE_SHIFT;
-    const at = (line & this.slotMask) << 1;
+    const at = ((line ^ (line >> SPREAD)) & this.slotMask) << 1;
     const word = this.directory[line];
     const owned = (word & (EXCLUSIVE | OWNER_MASK)) === this.mine;
     if (owned && this.held[at] === line && this.held[at + 1] === word) this.turn.now += this.hit;
@@ -261,7 +261,7 @@ export class VirtualMemory implements Memory {
   private chargeMarkedRead(address: Pointer): void {
     const { turn } = this;
     const line = address >> LINE_SHIFT;
-    const slot = line & this.slotMask;
+    const slot = (line ^ (line >> SPREAD)) & this.slotMask;
     if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, slot))) this.look(line, slot);
     const at = slot << 1;
     if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0) {
@@ -275,7 +275,7 @@ export class VirtualMemory implements Memory {
   private chargeMarkedWrite(address: Pointer): void {
     const { turn } = this;
     const line = address >> LINE_SHIFT;
-    const slot = line & this.slotMask;
+    const slot = (line ^ (line >> SPREAD)) & this.slotMask;
     if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, slot))) this.look(line, slot);
     if (this.isOwned(line, slot)) {
       turn.now += this.hit;
@@ -287,7 +287,7 @@ export class VirtualMemory implements Memory {
   private chargeLocked(address: Pointer): void {
     const { turn } = this;
     const line = address >> LINE_SHIFT;
-    const slot = line & this.slotMask;
+    const slot = (line ^ (line >> SPREAD)) & this.slotMask;
     if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, slot))) this.look(line, slot);
     if (this.isOwned(line, slot)) {
       turn.now += this.hit + this.locked;

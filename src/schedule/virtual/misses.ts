@@ -15,6 +15,9 @@ import type { VirtualTurn } from "./turn.ts";
 /** A line that nobody took away in so many looks at the other CPUs counts as this CPU's own. */
 export const QUIET = 32;
 
+/** The slot of a line is `line ^ (line >> SPREAD)`: lines a power of two apart, such as heads of blocks, do not collide. */
+export const SPREAD = 9;
+
 const NO_LINE = -1;
 const NODE_CHUNK_LINES = 65536; // 4 MiB: nodes are that far aligned
 
@@ -76,7 +79,7 @@ export class Misses {
   write(address: Pointer, marked: boolean, locked: boolean): void {
     const { turn, costs } = this;
     const line = address >> LINE_SHIFT;
-    const at = (line & this.slotMask) << 1;
+    const at = ((line ^ (line >> SPREAD)) & this.slotMask) << 1;
     const word = this.directory[line];
     let cost: number;
     if (this.held[at] === line && (this.held[at + 1] ^ word) >>> VERSION_SHIFT === 0) {
@@ -102,7 +105,7 @@ export class Misses {
   private fetch(address: Pointer, word: number, marked: boolean, writes: boolean, exposed = marked): number {
     const { costs } = this;
     const line = address >> LINE_SHIFT;
-    const slot = line & this.slotMask;
+    const slot = (line ^ (line >> SPREAD)) & this.slotMask;
     const owner = word & OWNER_MASK;
     const ownersSlot = owner * (this.slotMask + 1) + slot;
     if (owner !== this.cpu && this.allHeld[ownersSlot << 1] === line) {
@@ -124,7 +127,7 @@ export class Misses {
   }
 
   private hold(line: number, word: number): void {
-    const at = (line & this.slotMask) << 1;
+    const at = ((line ^ (line >> SPREAD)) & this.slotMask) << 1;
     this.held[at] = line;
     this.held[at + 1] = word;
   }

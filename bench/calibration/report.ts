@@ -1,0 +1,36 @@
+/** Published and simulated figures side by side. */
+
+import Table from "cli-table3";
+
+export interface Point {
+  readonly curve: string;
+  readonly cores: number;
+  /** Nanoseconds. */
+  readonly published: number;
+  readonly simulated: number;
+  /** simulated / published - 1 */
+  readonly error: number;
+}
+
+/** A row for each curve, a column for each number of cores: simulated nanoseconds, and the error. */
+export function errorTable(points: readonly Point[]): string {
+  const counts = [...new Set(points.map(({ cores }) => cores))];
+  const table = new Table({
+    head: ["ns", ...counts.map(String)],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const curve of new Set(points.map((point) => point.curve))) {
+    const own = points.filter((point) => point.curve === curve);
+    table.push([curve, ...own.map(({ simulated, error }) => `${Math.round(simulated)}\n${percent(error)}`)]);
+  }
+  return table.toString();
+}
+
+export function summary(points: readonly Point[]): string {
+  const errors = points.map(({ error }) => Math.abs(error));
+  const worst = points.reduce((a, b) => (Math.abs(a.error) >= Math.abs(b.error) ? a : b));
+  const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+  return `mean absolute error ${percent(mean)}, greatest ${percent(worst.error)} (${worst.curve}, ${worst.cores} cores)`;
+}
+
+const percent = (ratio: number): string => `${(100 * ratio).toFixed(1)} %`;
