@@ -56,8 +56,7 @@ export async function simulate(
   const phases = result.cpuResults[0].phases.map(({ name }) => name);
   return Object.fromEntries(
     phases.map((name, i) => {
-      const per = workload === "page-repeat" ? 2 : 1;
-      const each = result.cpuResults.map((cpu) => (per * cpu.phases[i].elapsedNs) / cpu.phases[i].operations);
+      const each = result.cpuResults.map((cpu) => cpu.phases[i].elapsedNs / cpu.phases[i].operations);
       return [name, each.reduce((sum, ns) => sum + ns, 0) / each.length];
     }),
   );

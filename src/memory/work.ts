@@ -23,11 +23,12 @@ export const Work = {
   SYSCALL: 8,
   FAULT: 9,
   CONTEXT_SWITCH: 10,
-  /** One nanosecond-scale unit of a workload's own computing: one cycle. */
+  /** One nanosecond of a workload's own computing: needs no price. */
   COMPUTE: 11,
   /** Making one tail page of a freed block ready, beside the accesses to it. */
   TAIL_PREPARE: 12,
 } as const;
 
 export const WORK_CLASSES = 13;
-export const WORK_NAMES: readonly string[] = Object.keys(Work);
+/** The classes that a profile prices. */
+export const WORK_NAMES: readonly string[] = Object.keys(Work).filter((name) => name !== "COMPUTE");

@@ -6,7 +6,7 @@
  */
 
 import { LOCAL_DISTANCE, type Topology } from "../../hardware/topology.ts";
-import { WORK_CLASSES, WORK_NAMES } from "../../memory/work.ts";
+import { WORK_CLASSES, WORK_NAMES, Work } from "../../memory/work.ts";
 import type { Costs, TransferCost } from "./costs.ts";
 
 export interface Profile {
@@ -90,7 +90,8 @@ export function resolveCosts(profile: Profile, topology: Topology): Costs {
     for (let n = 0; n < nodes; n++) memoryMiss[a * nodes + n] = missTo(profile, topology, a, n);
   }
   const work = new Float64Array(WORK_CLASSES);
-  for (const [kind, name] of WORK_NAMES.entries()) work[kind] = profile.work[name];
+  for (const name of WORK_NAMES) work[Work[name as keyof typeof Work]] = profile.work[name];
+  work[Work.COMPUTE] = profile.clockGHz;
   return {
     cyclesPerNs: profile.clockGHz,
     hit: profile.access.hit,

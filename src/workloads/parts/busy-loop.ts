@@ -15,7 +15,6 @@ const simulated = shape.mode !== "parallel";
 const SAMPLE_LINKS = 16_384;
 /** Enough runs that the compiled loop is among them. */
 const SAMPLES = 40;
-const CYCLES_PER_NS = 3;
 
 export class BusyLoop {
   /** Links of the chain that take one nanosecond. */
@@ -43,7 +42,7 @@ export class BusyLoop {
 
   /** Works for as long as `links` take. */
   spin(links: number): void {
-    if (simulated) this.memory.work(COMPUTE, links * CYCLES_PER_NS);
+    if (simulated) this.memory.work(COMPUTE, links);
     else this.chain(links);
   }
 
