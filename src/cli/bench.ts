@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import { type BaselineComparison, compareWithBaseline } from "../experiment/baseline.ts";
+import { simulationOf } from "../experiment/clock.ts";
 import { plural } from "../experiment/format.ts";
 import { lockWarning } from "../experiment/lock-warning.ts";
 import { runOnMachine } from "../experiment/machine-runner.ts";
@@ -21,7 +22,7 @@ interface BenchFlags extends MachineFlags, Delivery {
   readonly cpus?: readonly number[];
   readonly seconds?: number;
   readonly operations?: number;
-  readonly repeats: number;
+  readonly repeats?: number;
   readonly compare?: string;
   readonly check?: boolean;
   readonly trace?: string;
@@ -47,16 +48,23 @@ export function addBench(program: Command): void {
     .description("measure a workload over numbers of CPUs")
     .option(
       "--cpus <list>",
-      "numbers of CPUs, for example 1,2,4 or 1-8 (default: 1, 2, 4 … up to the host's cores, or those of --config or --preset)",
+      "numbers of CPUs, for example 1,2,4 or 1-8 (default: 1, 2, 4 … up to the host's cores, with --mode virtual those of the profile, or to those of --config or --preset)",
       parseCpuList,
     )
-    .option("--seconds <n>", "length of a run, 0.01 to 3600 (default 1)", (t) =>
-      decimal("--seconds", t, 0.01, 3600),
+    .option(
+      "--seconds <n>",
+      "length of a run, 0.01 to 3600 (default 1); with --mode virtual in simulated seconds, " +
+        "0.00001 to 10 (default 0.001)",
+      (t) => decimal("--seconds", t, 0, 3600),
     )
     .option("--operations <n>", "operations a CPU instead of a time", (t) =>
       integer("--operations", t, 1, 1e12),
     )
-    .option("--repeats <n>", "runs a row, 1 to 100", (t) => integer("--repeats", t, 1, 100), 3)
+    .option(
+      "--repeats <n>",
+      "runs a row, 1 to 100 (default 3; with --mode virtual 1, since each run repeats bit for bit)",
+      (t) => integer("--repeats", t, 1, 100),
+    )
     .option("--compare <key=a,b>", "measure two or more values of a setting side by side")
     .option("--check", "test the invariants of every subsystem after each run")
     .option("--json", "print one JSON document")
@@ -79,8 +87,10 @@ async function bench(workload: string, flags: BenchFlags): Promise<void> {
   const plan = planSweep({
     ...choice,
     workload,
-    cpus: flags.cpus ?? atLeast(fewest, defaultCpuList(choice.machine.cpus)),
-    repeats: flags.repeats,
+    cpus:
+      flags.cpus ??
+      atLeast(fewest, defaultCpuList(choice.machine.cpus ?? simulationOf(choice.machine)?.maxCpus)),
+    ...(flags.repeats === undefined ? {} : { repeats: flags.repeats }),
     ...(flags.compare === undefined ? {} : { compare: flags.compare }),
     ...(flags.seconds === undefined ? {} : { seconds: flags.seconds }),
     ...(flags.operations === undefined ? {} : { operations: flags.operations }),
@@ -109,9 +119,9 @@ export async function measure(plan: SweepPlan, title: string, signal: AbortSigna
   const outcome = await sweep(plan, {
     run: runOnMachine,
     signal,
-    onProgress: ({ cpus, variant, repeat, done, total }) => {
+    onProgress: ({ cpus, variant, repeat, repeats, done, total }) => {
       const where = `${plan.workload}, ${plural(cpus, "CPU")}`;
-      const run = repeat === 0 ? "warm-up" : `run ${repeat} of ${plan.repeats}`;
+      const run = repeat === 0 ? "warm-up" : `run ${repeat} of ${repeats}`;
       progress.show(where, done, total, [variant, run].filter((s) => s !== "").join(", "));
     },
   });

@@ -13,11 +13,14 @@ import type { ProgramOptions } from "../machine/program.ts";
 import { workloadNames } from "../machine/resolve-program.ts";
 import { UsageError } from "../memory/bug.ts";
 import { didYouMean } from "../memory/nearest.ts";
+import { DEFAULT_PROFILE, profileNames } from "../schedule/virtual/profiles.ts";
 import type { WorkloadDescription } from "../workloads/description.ts";
 import { presetNamed } from "./presets.ts";
 import { integer, parseSeed, parseTokens, repeated } from "./values.ts";
 
 export interface MachineFlags {
+  readonly mode?: "parallel" | "virtual";
+  readonly profile?: string;
   readonly memory?: string;
   readonly nodes?: number;
   readonly tokens?: number | "cores" | "free";
@@ -38,6 +41,12 @@ export interface Choice {
 
 export function addMachineFlags(command: Command): Command {
   return command
+    .option(
+      "--mode <name>",
+      "parallel: time by this computer's clock (default); virtual: simulated time, on the machine of a profile",
+      parseMode,
+    )
+    .option("--profile <name>", `machine of simulated time: ${profileNames().join(", ")}, or a .json file`)
     .option("--memory <size>", "RAM, 512KiB to 8GiB, for example 256MiB (default 256MiB)")
     .option("--nodes <n>", "NUMA nodes (default 1)", (text) => integer("--nodes", text, 1, MAX_NODES))
     .option("--tokens <n>", "CPUs that may run at once: a number, cores (the default) or free", parseTokens)
@@ -59,6 +68,8 @@ export async function chooseMachine(flags: MachineFlags, workload: string | null
   const machine: MachineConfig = {
     ...(flags.preset === undefined ? {} : presetNamed(flags.preset)),
     ...(flags.config === undefined ? {} : configFile(flags.config)),
+    ...(flags.mode === undefined ? {} : { mode: flags.mode }),
+    ...(flags.profile === undefined ? {} : { profile: flags.profile }),
     ...(flags.memory === undefined ? {} : { memory: flags.memory }),
     ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
     ...(flags.tokens === undefined ? {} : { tokens: flags.tokens }),
@@ -74,7 +85,12 @@ export function completeConfig(machine: MachineConfig): MachineConfig {
   const { cpus, seed, heapMiB, hangSeconds, shape } = resolveConfig(machine);
   const memory = machine.memoryMap === undefined ? { memory: "256MiB" } : {};
   const { lock, pageLists, checks, lockstat, trace, mode } = shape;
-  const filled = { mode, nodes: 1, tokens: "cores", lock, pageLists, checks, lockstat, trace } as const;
+  // In simulated time nodes are the profile's, and one CPU runs at a time.
+  const ofMode =
+    mode === "virtual"
+      ? { profile: DEFAULT_PROFILE, switch: "marked" as const, slack: 0 }
+      : { nodes: 1, tokens: "cores" as const };
+  const filled = { mode, ...ofMode, lock, pageLists, checks, lockstat, trace };
   const common = { cpus, ...memory, seed, heapMiB, hangSeconds, ...filled };
   return { ...common, ...machine };
 }
@@ -95,6 +111,12 @@ export function checkWorkload(workload: string): void {
     `there is no workload "${workload}"${didYouMean(workload, names)}; valid are ${names.join(", ")}, ` +
       "or a path to a .ts or .js file",
   );
+}
+
+/** How time passes in a run; explore mode has commands of its own. */
+function parseMode(text: string): "parallel" | "virtual" {
+  if (text === "parallel" || text === "virtual") return text;
+  throw new UsageError(`--mode: "${text}" is not valid; valid are parallel and virtual`);
 }
 
 function configFile(path: string): MachineConfig {

@@ -12,9 +12,9 @@ const LONGEST_SECONDS = 0.5;
 
 /** Records the first variant with the most CPUs of the plan. */
 export async function recordTrace(plan: SweepPlan, signal: AbortSignal): Promise<ChromeTrace> {
-  const cpus = plan.cpus[plan.cpus.length - 1];
   const [variant] = plan.variants;
-  const { seconds, operations } = plan;
+  const cpus = Math.max(...(variant.cpus ?? plan.cpus));
+  const { seconds = variant.seconds, operations } = plan;
   const { result, traces } = await runAndKeepTrace({
     workload: plan.workload,
     machine: { ...plan.machine, ...variant.machine, cpus, seed: plan.seed, trace: true },
@@ -37,6 +37,7 @@ export async function recordTrace(plan: SweepPlan, signal: AbortSignal): Promise
       about: {
         command: commandLine(),
         mode: result.mode,
+        clock: result.mode === "virtual" ? "simulated" : "the host's",
         seed: String(result.seed),
         hostCores: String(result.hostCores),
       },

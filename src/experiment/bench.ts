@@ -12,9 +12,9 @@ import { type SweepProgress, sweep } from "./sweep.ts";
 export interface BenchOptions {
   /** Numbers of CPUs.  Default 1 and 2. */
   readonly cpus?: readonly number[];
-  /** Runs a row.  Default 3. */
+  /** Runs a row.  Default 3; in simulated time, where runs repeat bit for bit, 1. */
   readonly repeats?: number;
-  /** Length of a run.  Default 1. */
+  /** Length of a run.  Default 1; in simulated time 0.001 of it. */
   readonly seconds?: number;
   /** Operations a CPU instead of a time. */
   readonly operations?: number;
@@ -39,7 +39,6 @@ export async function bench(workload: string, options: BenchOptions = {}): Promi
   const { signal, onProgress, machine = {}, options: given = {}, ...wish } = options;
   const plan = planSweep({
     cpus: [1, 2],
-    repeats: 3,
     ...wish,
     workload,
     description: await descriptionOf(workload),

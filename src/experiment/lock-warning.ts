@@ -1,5 +1,6 @@
 /**
- * A word of warning where a strict queue meets more CPUs than cores.
+ * A word of warning where a kind of lock does not show what its name promises: a strict queue with more CPUs than cores,
+ * and the paravirtual lock where no CPU ever loses its core.
  */
 
 import { availableParallelism } from "node:os";
@@ -12,6 +13,7 @@ export function lockWarning(
   cpus: number,
   cores: number = availableParallelism(),
 ): string | null {
+  if (machine.mode === "virtual") return simulatedWarning(machine);
   const { lock = "pv", tokens = "cores" } = machine;
   const survives = (SURVIVES_OVERSUBSCRIPTION as Readonly<Record<string, boolean>>)[lock] ?? true;
   if (survives || cpus <= cores || machine.mode === "explore") return null;
@@ -20,4 +22,12 @@ export function lockWarning(
       ? "every hand-over may wait for the host's scheduler"
       : "a hand-over may wait for a run token";
   return `lock=${lock} is first come, first served: with ${cpus} CPUs on ${cores} cores ${wait}`;
+}
+
+function simulatedWarning({ lock }: MachineConfig): string | null {
+  if (lock !== "pv") return null;
+  return (
+    "lock=pv is lock=queued in simulated time: no CPU is ever off its core there, which is what the paravirtual " +
+    "form is for"
+  );
 }

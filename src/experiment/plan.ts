@@ -3,10 +3,12 @@
  * run, so that a wrong value costs no waiting.
  */
 
+import { availableParallelism } from "node:os";
 import { type MachineConfig, resolveConfig } from "../machine/config.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { UsageError } from "../memory/bug.ts";
 import { resolveOptions, type WorkloadDescription } from "../workloads/description.ts";
+import { type Clock, clockOf, LENGTHS, runSeconds } from "./clock.ts";
 import type { Experiment } from "./report-model.ts";
 import { parseSetting, splitSettings } from "./settings.ts";
 import type { SweepOutcome, SweepPlan, Variant } from "./sweep.ts";
@@ -15,7 +17,8 @@ export interface SweepWish {
   readonly workload: string;
   readonly description: WorkloadDescription | null;
   readonly cpus: readonly number[];
-  readonly repeats: number;
+  /** Default: as usual for the clock (see clock). */
+  readonly repeats?: number;
   readonly machine: MachineConfig;
   readonly options: ProgramOptions;
   /** "key=a,b": a variant for each value. */
@@ -27,7 +30,7 @@ export interface SweepWish {
 
 /** The plan for `wish`.  Throws UsageError when any machine or option of it is not valid. */
 export function planSweep(wish: SweepWish): SweepPlan {
-  const { description, workload, repeats, machine, options } = wish;
+  const { description, workload, machine, options, operations } = wish;
   const cpus = [...new Set(wish.cpus)].toSorted((a, b) => a - b);
   const fewest = description?.minCpus ?? 1;
   if (cpus.length === 0 || cpus[0] < fewest) {
@@ -38,17 +41,40 @@ export function planSweep(wish: SweepWish): SweepPlan {
     for (const count of cpus) resolveConfig({ ...machine, ...variant.machine, cpus: count });
     if (description !== null) resolveOptions(description, { ...options, ...variant.options });
   }
-  const { seconds, operations } = wish;
+  const clocks = variants.map((variant) => clockOf({ ...machine, ...variant.machine }));
+  const [clock] = clocks;
+  const isMixed = clocks.some((other) => other !== clock);
   return {
     workload,
     cpus,
-    repeats,
-    variants,
+    repeats: wish.repeats ?? LENGTHS[clock].repeats,
+    variants: isMixed ? variants.map((variant, i) => byItsClock(variant, clocks[i], cpus, wish)) : variants,
     machine,
     options,
     seed: machine.seed ?? 1,
-    ...(operations === undefined ? { seconds: seconds ?? 1 } : { operations }),
+    ...(operations === undefined
+      ? { seconds: runSeconds(clock, isMixed ? undefined : wish.seconds) }
+      : { operations }),
     check: wish.check ?? false,
+  };
+}
+
+/**
+ * A variant in company of one by the other clock: each has the length that is usual for its own, and the host's clock
+ * goes no farther than the host's cores, beyond which it shows no scaling to compare with.
+ */
+function byItsClock(variant: Variant, clock: Clock, cpus: readonly number[], wish: SweepWish): Variant {
+  const lengths = LENGTHS[clock];
+  const { seconds, operations } = wish;
+  // A length that the host's clock may have is meant for it.
+  const isMeant = clock === "parallel" && seconds !== undefined;
+  const cores = availableParallelism();
+  const within = clock === "virtual" ? cpus : cpus.filter((count) => count <= cores);
+  return {
+    ...variant,
+    cpus: within.length > 0 ? within : cpus.slice(0, 1),
+    repeats: clock === "virtual" ? lengths.repeats : (wish.repeats ?? lengths.repeats),
+    ...(operations === undefined ? { seconds: isMeant ? runSeconds(clock, seconds) : lengths.seconds } : {}),
   };
 }
 
@@ -58,7 +84,7 @@ export function experimentOf(plan: SweepPlan, outcome: SweepOutcome, title: stri
   return {
     title,
     workload: plan.workload,
-    mode: outcome.mode,
+    mode: outcome.variants[0].mode,
     seed: plan.seed,
     seconds: plan.seconds ?? null,
     operations: plan.operations ?? null,
@@ -66,6 +92,7 @@ export function experimentOf(plan: SweepPlan, outcome: SweepOutcome, title: stri
     machine: { ...machine },
     options: plan.options,
     variants: outcome.variants,
+    usage: outcome.usage,
     othersShare: outcome.othersShare,
     interrupted: outcome.interrupted,
   };

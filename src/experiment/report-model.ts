@@ -36,7 +36,7 @@ export interface Host {
   readonly arch: string;
 }
 
-/** One workload swept over CPU counts, in one or more variants. */
+/** One workload swept over CPU counts, in one or more variants.  Mode, length and repeats are the first variant's. */
 export interface Experiment {
   readonly title: string;
   readonly workload: string;
@@ -50,16 +50,40 @@ export interface Experiment {
   readonly machine: Readonly<Record<string, unknown>>;
   readonly options: ProgramOptions;
   readonly variants: readonly VariantResult[];
+  /** What it cost the host. */
+  readonly usage: HostUsage;
   /** Share of the host's cores that other programs used meanwhile; null when it cannot be told. */
   readonly othersShare: number | null;
   /** Ended early by Ctrl-C: rows are missing or rest on fewer runs. */
   readonly interrupted: boolean;
 }
 
+/** What an experiment cost the host: its time, and the most memory that the process had meanwhile. */
+export interface HostUsage {
+  readonly seconds: number;
+  readonly peakMemoryBytes: number;
+}
+
+/** The machine whose clock measured a variant in simulated time. */
+export interface Simulation {
+  readonly profile: string;
+  readonly description: string;
+  readonly clockGHz: number;
+  /** CPUs of the real machine; a row with more is of a machine that nobody has measured. */
+  readonly maxCpus: number;
+}
+
 export interface VariantResult {
   /** "" when there is only one. */
   readonly label: string;
   readonly settings: Readonly<Record<string, string>>;
+  /** Whose clock its figures are by. */
+  readonly mode: RunResult["mode"];
+  /** Null by the host's clock. */
+  readonly simulation: Simulation | null;
+  /** Length of a run by that clock; null when it is given in operations. */
+  readonly seconds: number | null;
+  readonly repeats: number;
   readonly rows: readonly Row[];
 }
 
@@ -88,7 +112,18 @@ export interface RunSample {
   readonly cutShort: boolean;
   readonly parks: number;
   readonly slices: number;
+  /** From the common start until the last CPU's program ended, by the mode's clock. */
+  readonly elapsedNs: number;
+  /** Share of all CPU time of the phases that was spent waiting for locks. */
+  readonly lockWaitShare: number;
+  /** The lock with the longest waits; null when nobody waited. */
+  readonly mostWaited: LockWait | null;
   readonly phases: readonly PhaseSample[];
+}
+
+export interface LockWait {
+  readonly name: string;
+  readonly waitShare: number;
 }
 
 export interface PhaseRow {

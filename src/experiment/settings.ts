@@ -7,11 +7,12 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { MAX_NODES } from "../hardware/topology.ts";
-import { type MachineConfig, resolveConfig } from "../machine/config.ts";
+import { type MachineConfig, resolveConfig, SIMULATED_TIME_KEYS } from "../machine/config.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { describeProgram, resolveProgram } from "../machine/resolve-program.ts";
 import { UsageError } from "../memory/bug.ts";
 import { didYouMean } from "../memory/nearest.ts";
+import { profileNames } from "../schedule/virtual/profiles.ts";
 import { resolveOptions, validRange, type WorkloadDescription } from "../workloads/description.ts";
 
 export interface Setting {
@@ -32,6 +33,26 @@ interface MachineSetting {
 
 /** Keys of MachineConfig that `--set` and `--compare` take; CPUs and the seed have flags of their own. */
 export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
+  mode: {
+    type: "text",
+    valid: "parallel, virtual",
+    help: "time by the host's clock, or simulated on the machine of a profile",
+  },
+  profile: {
+    type: "text",
+    valid: `${profileNames().join(", ")}, or a path to a .json file`,
+    help: "simulated time: the machine whose costs are charged",
+  },
+  switch: {
+    type: "text",
+    valid: "marked, all",
+    help: "simulated time: accesses at which another CPU may go first; all is a slow cross-check",
+  },
+  slack: {
+    type: "number",
+    valid: "0 to 1000000",
+    help: "simulated time: cycles that a CPU may run ahead of the others",
+  },
   memory: { type: "text", valid: "512KiB to 8GiB", help: "size of RAM" },
   nodes: { type: "number", valid: `1 to ${MAX_NODES}`, help: "NUMA nodes" },
   sockets: { type: "number", valid: `1 to ${MAX_NODES}`, help: "sockets, over which nodes are split" },
@@ -89,7 +110,9 @@ export function splitSettings(
     else throw new UsageError(unknownKey(flag, key, description));
   }
   if (description !== null) resolveOptions(description, options);
-  resolveConfig({ cpus: 256, ...machine });
+  // Alone these settings need not make a machine: the mode may come from elsewhere.  Who has them all checks again.
+  const isSimulated = SIMULATED_TIME_KEYS.some((key) => machine[key] !== undefined);
+  resolveConfig({ cpus: 256, ...(isSimulated ? { mode: "virtual" } : {}), ...machine });
   return { machine: machine as MachineConfig, options };
 }
 

@@ -51,12 +51,17 @@ export function relateRows(rows: readonly Row[], mode: RunResult["mode"]): Row[]
 function sampleOf(result: RunResult): RunSample {
   const sum = (pick: (cpu: RunResult["cpuResults"][number]) => number): number =>
     result.cpuResults.reduce((total, cpu) => total + pick(cpu), 0);
+  const locks = lockRows([result]);
+  const [first] = locks.filter((lock) => lock.contended > 0);
   return {
     seed: result.seed,
     wallMs: result.wallMs,
     cutShort: result.interrupted,
     parks: sum((cpu) => cpu.parks),
     slices: sum((cpu) => cpu.slices),
+    elapsedNs: Math.max(0, ...result.cpuResults.map((cpu) => cpu.elapsedNs)),
+    lockWaitShare: locks.reduce((total, lock) => total + lock.waitShare, 0),
+    mostWaited: first === undefined ? null : { name: first.name, waitShare: first.waitShare },
     phases: phaseSamples(result),
   };
 }

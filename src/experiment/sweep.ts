@@ -8,8 +8,9 @@
 
 import type { MachineConfig } from "../machine/config.ts";
 import type { ProgramOptions, RunResult } from "../machine/program.ts";
+import { type Clock, clockOf, simulationOf } from "./clock.ts";
 import { HostLoad } from "./host-load.ts";
-import type { Row, VariantResult } from "./report-model.ts";
+import type { HostUsage, Row, VariantResult } from "./report-model.ts";
 import { relateRows, summariseRow } from "./summarise.ts";
 
 /** A choice to compare: what it sets on top of the plan's own settings. */
@@ -18,11 +19,15 @@ export interface Variant {
   readonly settings: Readonly<Record<string, string>>;
   readonly machine: MachineConfig;
   readonly options: ProgramOptions;
+  /** Instead of the plan's: where one variant goes by the host's clock and another by a simulated one. */
+  readonly cpus?: readonly number[];
+  readonly repeats?: number;
+  readonly seconds?: number;
 }
 
 export interface SweepPlan {
   readonly workload: string;
-  /** Ascending. */
+  /** Ascending; those of all variants. */
   readonly cpus: readonly number[];
   readonly repeats: number;
   readonly variants: readonly Variant[];
@@ -56,6 +61,8 @@ export interface SweepProgress {
   readonly variant: string;
   /** 0 is the warm-up. */
   readonly repeat: number;
+  /** Runs of the row. */
+  readonly repeats: number;
 }
 
 export interface SweepOptions {
@@ -65,9 +72,9 @@ export interface SweepOptions {
 }
 
 export interface SweepOutcome {
-  readonly mode: RunResult["mode"];
   readonly variants: readonly VariantResult[];
   readonly interrupted: boolean;
+  readonly usage: HostUsage;
   readonly othersShare: number | null;
 }
 
@@ -78,35 +85,41 @@ const WARM_UP_SHARE = 0.5;
 /** Runs the plan.  Ends early on the signal, keeping what was measured, and at the first fault. */
 export async function sweep(plan: SweepPlan, options: SweepOptions): Promise<SweepOutcome> {
   const results = plan.variants.map(() => new Map<number, RunResult[]>());
-  const steps = stepsOf(plan);
+  const modes = plan.variants.map((variant) => clockOf({ ...plan.machine, ...variant.machine }));
+  const steps = stepsOf(plan, modes);
   const load = new HostLoad();
-  let broken = false;
+  const startedAt = performance.now();
+  let [broken, peakMemoryBytes] = [false, 0];
   for (const [done, step] of steps.entries()) {
     if (broken || options.signal?.aborted) break;
     const variant = plan.variants[step.variant];
-    options.onProgress?.({ done, total: steps.length, ...step, variant: variant.label });
+    const repeats = repeatsOf(plan, variant);
+    options.onProgress?.({ done, total: steps.length, ...step, repeats, variant: variant.label });
     const result = await options.run(requestFor(plan, step, options.signal));
+    peakMemoryBytes = Math.max(peakMemoryBytes, process.memoryUsage.rss());
     broken = result.fault !== null;
     if (step.repeat === 0 && !broken) continue;
     const rows = results[step.variant];
     rows.set(step.cpus, [...(rows.get(step.cpus) ?? []), result]);
   }
-  const modes = plan.variants.map((variant) => modeOf(plan, variant));
   return {
-    mode: modes[0],
     variants: plan.variants.map((variant, i) => ({
       label: variant.label,
       settings: variant.settings,
+      mode: modes[i],
+      simulation: simulationOf({ ...plan.machine, ...variant.machine }),
+      seconds: variant.seconds ?? plan.seconds ?? null,
+      repeats: repeatsOf(plan, variant),
       rows: relateRows(rowsOf(results[i]), modes[i]),
     })),
     interrupted: options.signal?.aborted ?? false,
+    usage: { seconds: (performance.now() - startedAt) / 1000, peakMemoryBytes },
     // Simulated time does not mind who else uses the host.
     othersShare: modes.includes("parallel") ? load.othersShare() : null,
   };
 }
 
-const modeOf = (plan: SweepPlan, variant: Variant): RunResult["mode"] =>
-  variant.machine.mode ?? plan.machine.mode ?? "parallel";
+const repeatsOf = (plan: SweepPlan, variant: Variant): number => variant.repeats ?? plan.repeats;
 
 interface Step {
   readonly cpus: number;
@@ -115,14 +128,19 @@ interface Step {
 }
 
 /** Repeat 0 is the warm-up; simulated time is the same cold and warm, and has none. */
-function stepsOf(plan: SweepPlan): Step[] {
-  const forward = plan.variants.map((_, i) => i);
+function stepsOf(plan: SweepPlan, modes: readonly Clock[]): Step[] {
+  const { variants } = plan;
+  const forward = variants.map((_, i) => i);
   const backward = forward.toReversed();
-  const isWarm = (variant: number): boolean => modeOf(plan, plan.variants[variant]) !== "parallel";
+  const has = (variant: number, cpus: number, repeat: number): boolean =>
+    (variants[variant].cpus ?? plan.cpus).includes(cpus) &&
+    repeat <= repeatsOf(plan, variants[variant]) &&
+    (repeat > 0 || modes[variant] === "parallel");
+  const most = Math.max(...variants.map((variant) => repeatsOf(plan, variant)));
   return plan.cpus.flatMap((cpus) =>
-    Array.from({ length: plan.repeats + 1 }, (_, repeat) => repeat).flatMap((repeat) =>
+    Array.from({ length: most + 1 }, (_, repeat) => repeat).flatMap((repeat) =>
       (repeat % 2 === 0 ? backward : forward)
-        .filter((variant) => repeat > 0 || !isWarm(variant))
+        .filter((variant) => has(variant, cpus, repeat))
         .map((variant) => ({ cpus, variant, repeat })),
     ),
   );
@@ -132,10 +150,9 @@ function requestFor(plan: SweepPlan, step: Step, signal: AbortSignal | undefined
   const variant = plan.variants[step.variant];
   const isWarmUp = step.repeat === 0;
   // A warm-up in operations is as long as the rest: a program may need them all to reach its steady state.
+  const length = variant.seconds ?? plan.seconds;
   const seconds =
-    isWarmUp && plan.seconds !== undefined
-      ? Math.min(WARM_UP_SECONDS, plan.seconds * WARM_UP_SHARE)
-      : plan.seconds;
+    isWarmUp && length !== undefined ? Math.min(WARM_UP_SECONDS, length * WARM_UP_SHARE) : length;
   // Seeds are words: the last one is followed by 0.
   const seed = (plan.seed + Math.max(0, step.repeat - 1)) >>> 0;
   return {

@@ -10,6 +10,7 @@ import { DEFAULT_SHAPE, type LockKind, type Mode, type PageLists, type Shape } f
 import { MAX_RAM_BYTES, PAGE_BYTES } from "../memory/units.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import type { Profile } from "../schedule/virtual/profile.ts";
+import { topologyDefaults } from "../schedule/virtual/profile-topology.ts";
 import { DEFAULT_PROFILE, loadProfile } from "../schedule/virtual/profiles.ts";
 
 export const MAX_CPUS = 256;
@@ -122,6 +123,9 @@ export const CONFIG_KEYS: readonly string[] = [
   ...TOPOLOGY_KEYS,
 ];
 
+/** Fields that mean nothing outside `mode: "virtual"`. */
+export const SIMULATED_TIME_KEYS = ["profile", "switch", "slack", "cacheLines"] as const;
+
 /** Checks `config`; a UsageError names the field, the value and the valid range. */
 export function resolveConfig(config: MachineConfig): ResolvedConfig {
   for (const key of Object.keys(config)) {
@@ -130,7 +134,11 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
   }
   const cpus = integer("cpus", config.cpus ?? availableParallelism(), 1, MAX_CPUS);
   const mode = oneOf("mode", config.mode ?? "parallel", MODES) as Mode;
-  const topology = topologyOf({ ...pickTopology(config), cpus, memoryBytes: memoryOf(config) });
+  if (mode !== "virtual") refuseSimulatedTime(config, mode);
+  const profile = mode === "virtual" ? loadProfile(config.profile ?? DEFAULT_PROFILE) : null;
+  const chosen = pickTopology(config);
+  const defaults = profile === null ? {} : topologyDefaults(profile, cpus, chosen);
+  const topology = topologyOf({ ...defaults, ...chosen, cpus, memoryBytes: memoryOf(config) });
   return {
     cpus,
     memoryBytes: topology.presentPages * PAGE_BYTES,
@@ -144,7 +152,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       ...(topology.presentPages <= 1024 ? { perCpuReservedBytes: 0, perCpuDynamicBytes: 4096 } : {}),
     },
     seed: integer("seed", config.seed ?? 1, 0, 0xffffffff),
-    profile: mode === "virtual" ? loadProfile(config.profile ?? DEFAULT_PROFILE) : null,
+    profile,
     switchAtEvery: oneOf("switch", config.switch ?? "marked", ["marked", "all"]) === "all",
     slackCycles: integer("slack", config.slack ?? 0, 0, 1_000_000),
     countLines: config.cacheLines ?? false,
@@ -189,6 +197,15 @@ function memoryOf(config: MachineConfig): number | undefined {
 function pickTopology(config: MachineConfig): TopologyChoice {
   const chosen = TOPOLOGY_KEYS.filter((key) => config[key] !== undefined).map((key) => [key, config[key]]);
   return Object.fromEntries(chosen) as TopologyChoice;
+}
+
+function refuseSimulatedTime(config: MachineConfig, mode: Mode): void {
+  for (const key of SIMULATED_TIME_KEYS) {
+    if (config[key] === undefined) continue;
+    throw new UsageError(
+      `${key}: needs simulated time, mode "virtual" (--mode virtual); the mode is "${mode}"`,
+    );
+  }
 }
 
 function tokenCount(tokens: number | string, cpus: number): number {

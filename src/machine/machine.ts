@@ -121,7 +121,6 @@ export class Machine {
       kind: "inspect",
       cpu: 0,
       id: this.parts.id,
-      what: "check",
     });
     if (answer.ok) return { report: answer.value as CheckReport, fault: null };
     return { report: null, fault: { ...answer.fault, kind: "check" } };

@@ -47,6 +47,8 @@ export interface PhaseResult {
 export interface CpuResult {
   readonly cpu: number;
   readonly phases: readonly PhaseResult[];
+  /** From the run's common start until this CPU's program ended, in the mode's time. */
+  readonly elapsedNs: number;
   /** What `run` returned. */
   readonly value: unknown;
   /** What this CPU wrote to the kernel log. */

@@ -9,7 +9,7 @@ import { raisePanic } from "../schedule/panic.ts";
 import { interruptCounts } from "./interrupts.ts";
 import type { CpuPool } from "./pool.ts";
 import type { CpuResult, Fault, LockResult, ProgramOptions } from "./program.ts";
-import type { CpuTask, MachineParts } from "./task.ts";
+import type { CpuTask, MachineParts, RunValue } from "./task.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** How long CPUs may take to unwind after a failure before their threads are ended, ms. */
@@ -63,15 +63,15 @@ export class Run {
     const stopTimer = this.stopWhenDue();
     const ran = await this.sendAll(tasks);
     stopTimer();
-    const cpuResults = ran.values as CpuResult[];
     if (ran.fault !== null) return { ...nothing, fault: ran.fault };
+    const ended = ran.values as RunValue[];
+    const locks = ended.find((value) => value.locks !== null)?.locks ?? [];
+    const cpuResults: CpuResult[] = ended.map(({ result }) => result);
     const interrupts = interruptCounts(this.parts.buffers.states, cpus);
     for (const label of Object.keys(interrupts)) interrupts[label] -= before[label];
     const values = cpuResults.map((r) => r.value);
     const checked = await this.sendAll([{ ...common, kind: "check", cpu: 0, shared, values }]);
-    if (checked.fault !== null) return { cpuResults, interrupts, locks: [], fault: checked.fault };
-    const locks = await this.sendAll([{ id: this.parts.id, kind: "inspect", cpu: 0, what: "locks" }]);
-    return { cpuResults, interrupts, locks: (locks.values[0] ?? []) as LockResult[], fault: locks.fault };
+    return { cpuResults, interrupts, locks, fault: checked.fault };
   }
 
   private armControl(): void {

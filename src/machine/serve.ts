@@ -13,8 +13,8 @@ import { attachCpu, type CpuThread } from "./attach.ts";
 import { explorePart, prepareCampaign } from "./explore-serve.ts";
 import { faultOf } from "./fault.ts";
 import { hangReport } from "./hang-report.ts";
-import { inspectKernel, renderReport } from "./inspect.ts";
-import type { KernelModule } from "./program.ts";
+import { checkKernel, lockResults, renderReport } from "./inspect.ts";
+import type { KernelModule, LockResult } from "./program.ts";
 import type { CpuAnswer, CpuTask, RunValue } from "./task.ts";
 
 const threads = new Map<number, CpuThread>();
@@ -61,7 +61,7 @@ async function execute(task: CpuTask): Promise<unknown> {
       return explorePart(threadOf(task.id), module, task);
     }
     case "inspect":
-      return alone(threadOf(task.id), ({ kernel }) => inspectKernel(kernel, task.what));
+      return alone(threadOf(task.id), ({ kernel }) => checkKernel(kernel));
     case "proc":
       return alone(threadOf(task.id), ({ kernel }) => renderReport(kernel, task.report));
     case "release":
@@ -109,29 +109,38 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
       Atomics.store(control, Control.running, 1);
       Atomics.notify(control, Control.running);
     }
+    const startNs = kernel.cpu.nowNs();
     const value = module.run(kernel, task.options, task.shared, thread.local) ?? null;
-    idleUntilAllEnd(thread);
+    const elapsedNs = kernel.cpu.nowNs() - startNs;
+    const locks = idleUntilAllEnd(thread);
     kernel.takeDown();
-    return {
+    const result = {
       cpu: task.cpu,
       phases: kernel.takePhases(),
+      elapsedNs,
       value,
       log: kernel.takeLog(),
       parks: doubles[(self + CpuControl.parks) >> 1] - before.parks,
       slices: doubles[(self + CpuControl.slices) >> 1] - before.slices,
     };
+    return { result, locks };
   } finally {
     turn.leave();
   }
 }
 
-/** This CPU's program has ended: it answers interrupts until all have. */
-function idleUntilAllEnd({ kernel, control }: CpuThread): void {
+/**
+ * This CPU's program has ended: it answers interrupts until all have.  The last one gets the statistics of locks, since
+ * CPUs that leave the run wait for each other, which is none of the program's waiting.
+ */
+function idleUntilAllEnd({ kernel, control, machine }: CpuThread): readonly LockResult[] | null {
   if (Atomics.sub(control, Control.unfinished, 1) === 1) {
+    const locks = lockResults(kernel, machine.buffers.ram);
     for (let cpu = 0; cpu < kernel.cpus; cpu++) if (cpu !== kernel.cpu.id) kernel.cpu.turn.kick(cpu);
-    return;
+    return locks;
   }
   while (Atomics.load(control, Control.unfinished) > 0) kernel.cpu.halt();
+  return null;
 }
 
 function threadOf(id: number): CpuThread {

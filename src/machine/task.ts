@@ -12,8 +12,7 @@ import type { HostMoment } from "../schedule/host-clock.ts";
 import type { VirtualParts } from "../schedule/virtual/create.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { Scene } from "./explore-scene.ts";
-import type { Inspection } from "./inspect.ts";
-import type { CpuResult, Fault, ProgramOptions } from "./program.ts";
+import type { CpuResult, Fault, LockResult, ProgramOptions } from "./program.ts";
 
 /** The buffers that make a machine. */
 export interface Buffers {
@@ -123,7 +122,7 @@ export type CpuTask =
       readonly shared: unknown;
       readonly campaign: CampaignTask;
     }
-  | { readonly kind: "inspect"; readonly cpu: number; readonly id: number; readonly what: Inspection }
+  | { readonly kind: "inspect"; readonly cpu: number; readonly id: number }
   | { readonly kind: "proc"; readonly cpu: number; readonly id: number; readonly report: string }
   | { readonly kind: "release"; readonly cpu: number; readonly id: number };
 
@@ -133,4 +132,8 @@ export type CpuAnswer =
   | { readonly ok: false; readonly stopped: false; readonly fault: Fault; readonly threadId: number };
 
 /** The value of a `run` task's answer. */
-export type RunValue = CpuResult;
+export interface RunValue {
+  readonly result: CpuResult;
+  /** Of all CPUs; only from the one that ended last. */
+  readonly locks: readonly LockResult[] | null;
+}

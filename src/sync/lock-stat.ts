@@ -187,8 +187,10 @@ export class LockStats {
   }
 }
 
+type Reader = Pick<Memory, "read" | "readFloat64">;
+
 /** The statistics of `cpus` CPUs, one entry for each class that was taken; longest total wait first. */
-export function sumLockStats(memory: Memory, slots: LockStatSlots, cpus: number): LockTotals[] {
+export function sumLockStats(memory: Reader, slots: LockStatSlots, cpus: number): LockTotals[] {
   const totals: LockTotals[] = [];
   for (let classId = 0; classId < LOCK_CLASSES; classId++) {
     const of = (field: number): number[] =>

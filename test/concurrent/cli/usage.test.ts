@@ -21,13 +21,20 @@ describe.concurrent("a wrong command line is refused", () => {
       /unknown option '--cpu' \(did you mean --cpus\?\); valid are --cpus, /,
     ],
     [["bench", COUNTER, "--memory"], /option '--memory <size>' argument missing/],
+    [
+      ["bench", COUNTER, "--mode", "virtual", "--seconds", "20"],
+      /seconds: 20 is not valid; valid are 0.00001 to 10 of simulated time/,
+    ],
+    [
+      ["bench", COUNTER, "--mode", "explore"],
+      /--mode: "explore" is not valid; valid are parallel and virtual/,
+    ],
+    [["bench", COUNTER, "--profile", "xeon-gold-5320"], /profile: needs simulated time, .*--mode virtual/],
+    [["bench", COUNTER, "--set", "mode=explore"], /mode: "explore" is not valid here; .*smpsim explore/],
     [["bench", COUNTER, "--cpus", "0"], /--cpus: "0" is not valid; valid are counts from 1 to 256/],
     [["bench", COUNTER, "--cpus", "4-1"], /--cpus: "4-1" is not valid/],
     [["bench", COUNTER, "--cpus", "1,,2"], /--cpus: "1,,2" is not valid/],
-    [
-      ["bench", COUNTER, "--seconds", "0"],
-      /--seconds: "0" is not valid; valid are numbers from 0.01 to 3600/,
-    ],
+    [["bench", COUNTER, "--seconds", "0"], /seconds: 0 is not valid; valid are 0.01 to 3600/],
     [
       ["bench", COUNTER, "--repeats", "1.5"],
       /--repeats: "1.5" is not valid; valid are whole numbers from 1 to 100/,
@@ -61,10 +68,7 @@ describe.concurrent("a wrong command line is refused", () => {
       ["boot", "--preset", "tinny"],
       /--preset: there is no "tinny" \(did you mean tiny\?\); valid are\n {2}tiny: /,
     ],
-    [
-      ["boot", "--set", "lokc=tas"],
-      /there is no key "lokc" \(did you mean lock\?\); valid are\n {2}memory: /,
-    ],
+    [["boot", "--set", "lokc=tas"], /there is no key "lokc" \(did you mean lock\?\); valid are\n {2}mode: /],
   ])("%j", (args, message) => refused(args, message));
 
   test("a configuration file with a wrong key, and one that is no JSON", async () => {

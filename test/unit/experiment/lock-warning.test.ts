@@ -19,6 +19,14 @@ test.each([
   [{}, 32, 2, null],
   [{ lock: "tas" }, 32, 2, null],
   [{ lock: "./mine.ts" }, 32, 2, null],
+  [{ mode: "virtual" as const, lock: "ticket" }, 64, 2, null],
+  [{ mode: "virtual" as const }, 64, 2, null],
+  [
+    { mode: "virtual" as const, lock: "pv" },
+    1,
+    2,
+    "lock=pv is lock=queued in simulated time: no CPU is ever off its core there, which is what the paravirtual form is for",
+  ],
 ])("%j with %i CPUs on %i cores", (machine, cpus, cores, expected) => {
   expect(lockWarning(machine, cpus, cores)).toBe(expected);
 });

@@ -55,7 +55,7 @@ describe("sweep", () => {
     const { requests, run } = recorder();
     const outcome = await sweep({ ...plan, cpus: [1], machine: { mode: "virtual" } }, { run });
     expect(requests.map((r) => r.seconds)).toEqual([1, 1]);
-    expect(outcome).toMatchObject({ mode: "virtual", othersShare: null });
+    expect(outcome).toMatchObject({ variants: [{ mode: "virtual" }], othersShare: null });
   });
 
   test("the seed after the last one is 0", async () => {
