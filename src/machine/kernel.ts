@@ -12,6 +12,7 @@ import { Regions } from "../memory/regions.ts";
 import { shape } from "../memory/shape.ts";
 import { TraceEvent } from "../memory/trace.ts";
 import { BOOT_INFO, BootInfo, type BootRecord } from "../mm/boot/boot-info.ts";
+import { Mempolicies } from "../mm/pages/mempolicy.ts";
 import { Page } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { passGate } from "../schedule/gate.ts";
@@ -82,6 +83,8 @@ export class Kernel {
   declare readonly barriers: Barriers;
   declare readonly onces: Onces;
   declare readonly pages: PageAllocator;
+  /** Which node a task's pages come from. */
+  declare readonly mempolicies: Mempolicies;
   /** CPUs that run programs. */
   declare readonly cpus: number;
   declare readonly seed: number;
@@ -127,6 +130,7 @@ export class Kernel {
     this.barriers = new Barriers(cpu);
     this.onces = new Onces(cpu);
     this.pages = parts.pages;
+    this.mempolicies = new Mempolicies(cpu, this.pages, this.topology.cpuNode[cpu.id]);
     this.pages.install({ report: (text) => this.printk(text) });
     installTick(cpu, this.rcu, this.pages);
   }

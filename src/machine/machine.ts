@@ -19,6 +19,7 @@ import { createBuffers, ringOf } from "./buffers.ts";
 import { type MachineConfig, type ResolvedConfig, resolveConfig } from "./config.ts";
 import { type CampaignOptions, type CampaignResult, CampaignRun } from "./explore-run.ts";
 import type { CheckReport } from "./inspect.ts";
+import { memoryNodes } from "./memory-nodes.ts";
 import { type PinnedThreads, pinThreads } from "./pin.ts";
 import { CpuPool } from "./pool.ts";
 import type { Fault, ProgramOptions, RunResult } from "./program.ts";
@@ -247,6 +248,7 @@ function virtualParts(config: ResolvedConfig, ramBytes: number): VirtualParts | 
   return {
     profile: config.profile,
     ...createTables(config.profile, ramBytes, config.topology.possibleCpus),
+    chunkNodes: memoryNodes(config.topology),
     switchAtEvery: config.switchAtEvery,
     slackCycles: config.slackCycles,
     countLines: config.countLines,

@@ -19,6 +19,7 @@ export const COUNTED: ReadonlySet<string> = new Set([
   "numa_hit",
   "numa_miss",
   "numa_foreign",
+  "numa_interleave",
   "numa_local",
   "numa_other",
   "pgalloc_dma",

@@ -5,7 +5,8 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { Machine } from "../../src/machine/machine.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
-import { transferBetween } from "../../src/schedule/virtual/profile.ts";
+import type { ProgramOptions, RunResult } from "../../src/machine/program.ts";
+import { resolveCosts, transferBetween } from "../../src/schedule/virtual/profile.ts";
 import { topologyDefaults } from "../../src/schedule/virtual/profile-topology.ts";
 import { loadProfile, profileNames } from "../../src/schedule/virtual/profiles.ts";
 
@@ -68,4 +69,135 @@ describe("the core-to-core matrix", () => {
       }
     },
   );
+});
+
+interface Access {
+  readonly placed: readonly number[];
+  readonly latencyNs: readonly (number | null)[];
+}
+
+const accesses = ({ cpuResults }: RunResult): Access[] => cpuResults.map(({ value }) => value as Access);
+
+/** NUMA counters as /proc/vmstat shows them. */
+async function numaCounters(machine: Machine): Promise<Record<string, number>> {
+  const lines = (await machine.proc("vmstat")).split("\n").filter((line) => line.startsWith("numa_"));
+  return Object.fromEntries(lines.map((line) => [line.split(" ")[0], Number(line.split(" ")[1])]));
+}
+
+/** Runs numa-access; returns what each CPU saw and by how much the counters rose. */
+async function access(
+  machine: Machine,
+  options: ProgramOptions,
+): Promise<{ result: RunResult; seen: Access[]; counted: (name: string) => number }> {
+  const before = await numaCounters(machine);
+  const result = await machine.run("numa-access", { operations: 1, options });
+  expect(result.fault).toBeNull();
+  const after = await numaCounters(machine);
+  return { result, seen: accesses(result), counted: (name) => after[name] - before[name] };
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+
+describe("memory by node", () => {
+  test.each(["xeon-8375c-2s", "epyc-7763-2s-nps4"])(
+    "%s: a line of each node costs what the profile says of its distance, and pages are spread evenly",
+    async (name) => {
+      const profile = loadProfile(name);
+      const machine = await smallMachine(name);
+      const { topology } = machine.config;
+      const { memoryMiss, streamMiss } = resolveCosts(profile, topology);
+      // 101 pages do not come out even over 2 or 8 nodes.
+      const random = await access(machine, { pages: 101 });
+      const stream = await access(machine, { pages: 32, pattern: "stream", lines: 64 });
+      for (const [cpu, { placed, latencyNs }] of random.seen.entries()) {
+        expect(sum(placed)).toBe(101);
+        expect(Math.max(...placed) - Math.min(...placed), `CPU ${cpu}: ${placed}`).toBe(1);
+        for (const [node, ns] of latencyNs.entries()) {
+          const at = cpu * topology.nodes + node;
+          expect((ns ?? 0) * profile.clockGHz, `CPU ${cpu}, node ${node}`).toBeCloseTo(memoryMiss[at], 6);
+          // The first line of a page is a surprise unless the page before it was the one below; a few lines are still
+          // in a cache from the run before.
+          const whole = memoryMiss[at] + 63 * streamMiss[at];
+          const inStream = (stream.seen[cpu].latencyNs[node] ?? 0) * profile.clockGHz * 64;
+          expect(inStream / whole, `stream, CPU ${cpu}, node ${node}`).toBeGreaterThan(0.96);
+          expect(inStream / whole, `stream, CPU ${cpu}, node ${node}`).toBeLessThan(1.04);
+        }
+      }
+      expect(random.counted("numa_interleave")).toBe(101 * topology.cpus);
+      expect(random.counted("numa_miss") + random.counted("numa_foreign")).toBe(0);
+      const local = sum(random.seen.map(({ placed }, cpu) => placed[topology.cpuNode[cpu]]));
+      const otherHits = random.counted("numa_hit") - random.counted("numa_interleave");
+      expect(random.counted("numa_other")).toBe(101 * topology.cpus - local);
+      expect(random.counted("numa_local")).toBe(local + otherHits);
+      await machine.halt();
+    },
+  );
+
+  test("a page of a far node costs more; a full node counts misses; bound pages stay", async () => {
+    const machine = await Machine.boot({
+      mode: "virtual",
+      profile: "xeon-8375c-2s",
+      cpus: 2,
+      memory: "16MiB",
+      ...topologyDefaults(loadProfile("xeon-8375c-2s"), 2, {}),
+    });
+    const nsPerPage = ({ cpuResults }: RunResult): number => {
+      const [{ phases }] = cpuResults;
+      return phases[0].elapsedNs / phases[0].operations;
+    };
+    const near = await access(machine, { policy: "bind", nodes: "0", zero: true });
+    const far = await access(machine, { policy: "bind", nodes: "1", zero: true });
+    // Not zeroed, what is far is the page's structure and its zone's lists.
+    const nearBare = await access(machine, { policy: "bind", nodes: "0" });
+    const farBare = await access(machine, { policy: "bind", nodes: "1" });
+    expect(nsPerPage(farBare.result)).toBeGreaterThan(1.05 * nsPerPage(nearBare.result));
+    const { memory, clockGHz } = loadProfile("xeon-8375c-2s");
+    const [remote] = memory.nodes;
+    const bare = nsPerPage(farBare.result) - nsPerPage(nearBare.result);
+    const zeroing = nsPerPage(far.result) - nsPerPage(near.result) - bare;
+    const lines = remote.miss - memory.local + 63 * (remote.stream - memory.stream);
+    expect((zeroing * clockGHz) / lines).toBeGreaterThan(0.9);
+    // Zeroing also pushes the structures of pages out of the cache, which then come from afar again.
+    expect((zeroing * clockGHz) / lines).toBeLessThan(1.3);
+    expect(near.seen.map(({ placed }) => placed)).toEqual([
+      [256, 0],
+      [256, 0],
+    ]);
+    expect(far.seen.map(({ placed }) => placed)).toEqual([
+      [0, 256],
+      [0, 256],
+    ]);
+    const full = await access(machine, { policy: "preferred", nodes: "1", pages: 1200 });
+    const strayed = sum(full.seen.map(({ placed }) => placed[0]));
+    expect(strayed).toBeGreaterThan(0);
+    expect(full.counted("numa_miss")).toBe(strayed);
+    expect(full.counted("numa_foreign")).toBe(strayed);
+    await machine.halt();
+  });
+});
+
+describe("numa-access", () => {
+  test("runs in parallel mode too, where nodes are only numbers", async () => {
+    const machine = await Machine.boot({ cpus: 2, nodes: 2, sockets: 2, memory: "64MiB" });
+    const { seen, counted } = await access(machine, { pages: 31 });
+    expect(seen.map(({ placed }) => Math.abs(placed[0] - placed[1]))).toEqual([1, 1]);
+    expect(counted("numa_interleave")).toBe(62);
+    expect((await machine.check()).fault).toBeNull();
+    await machine.halt();
+  });
+
+  test.each([
+    [{ nodes: "2" }, 'nodes: "2" is not valid; valid are all, or numbers and ranges from 0 to 1'],
+    [{ nodes: "1-0" }, 'nodes: "1-0" is not valid'],
+    [{ nodes: "a" }, 'nodes: "a" is not valid'],
+    [{ policy: "local", nodes: "1" }, 'nodes: "1" is not valid with policy=local, which has none'],
+    [{ policy: "nearby" }, "valid are local, bind, preferred, preferred-many, interleave"],
+  ])("%j names what is valid", async (options, message) => {
+    const machine = await Machine.boot({ cpus: 1, nodes: 2, memory: "64MiB" });
+    const outcome = machine
+      .run("numa-access", { operations: 1, options })
+      .then(({ fault }) => fault?.message);
+    expect(await outcome.catch((error: Error) => error.message)).toContain(message);
+    await machine.halt();
+  });
 });

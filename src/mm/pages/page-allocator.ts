@@ -171,16 +171,15 @@ export class PageAllocator {
   }
 
   /**
-   * Appends up to `count` single frames to `into`; returns how many.  The page list's lock is taken once for all.
-   * Linux: alloc_pages_bulk.
+   * Appends up to `count` single frames, of `node` first, to `into`; returns how many.  The page list's lock is taken
+   * once for all.  Linux: alloc_pages_bulk.
    */
-  allocPagesBulk(gfp: number, count: number, into: Pfn[]): number {
+  allocPagesBulk(gfp: number, count: number, into: Pfn[], node = this.localNode): number {
     const { walk } = this;
     if (count <= 0) return 0;
     const highestZone = gfpZone(gfp);
     const lists =
-      this.frames.nodeAt(this.localNode) +
-      ((gfp & THISNODE) === 0 ? nodeField.fallback : nodeField.noFallback);
+      this.frames.nodeAt(node) + ((gfp & THISNODE) === 0 ? nodeField.fallback : nodeField.noFallback);
     const first = walk.firstEntry(lists, highestZone, -1);
     const zone = count === 1 ? 0 : this.bulkZone(gfp, count, first, highestZone);
     if (zone !== 0) {
@@ -189,7 +188,7 @@ export class PageAllocator {
       const taken = walk.takeBulk(gfp, zone, type, this.memory.read(first), count, into);
       if (taken > 0) return taken;
     }
-    const pfn = this.allocPages(gfp, 0);
+    const pfn = node === this.localNode ? this.allocPage(gfp) : this.allocPagesNode(node, gfp, 0);
     if (pfn === 0) return 0;
     into.push(pfn);
     return 1;

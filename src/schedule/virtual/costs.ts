@@ -23,8 +23,8 @@ export interface Costs {
   /** Transfer of a line last written by CPU b to CPU a: [a * cpus + b]. */
   readonly transferPlain: Float64Array;
   readonly transferMarked: Float64Array;
-  /** A miss next to the one before: the prefetcher's work. */
-  readonly streamMiss: number;
+  /** A miss next to the one before, the prefetcher's work, to memory of node n from CPU a: [a * nodes + n]. */
+  readonly streamMiss: Float64Array;
   readonly streamWindowLines: number;
   /** A miss to memory of node n from CPU a: [a * nodes + n]. */
   readonly memoryMiss: Float64Array;

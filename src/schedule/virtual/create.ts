@@ -22,6 +22,8 @@ export interface VirtualParts {
   readonly held: SharedArrayBuffer;
   /** The CPUs' simulated clocks: see clock-tree. */
   readonly clocks: SharedArrayBuffer;
+  /** The node of each piece of RAM, a byte for NODE_CHUNK_BYTES. */
+  readonly chunkNodes: SharedArrayBuffer;
   /** Look for a CPU with a smaller clock at every access, not only at marked ones. */
   readonly switchAtEvery: boolean;
   /** How far a CPU may run ahead of the others, cycles. */
@@ -37,8 +39,6 @@ export interface VirtualThreadParts {
   readonly topology: Topology;
   readonly virtual: VirtualParts | null;
 }
-
-const CHUNK_BYTES = 4 * 2 ** 20;
 
 /** The shared tables of a machine with `ramBytes` of RAM. */
 export function createTables(
@@ -67,20 +67,9 @@ export function createVirtual(parts: VirtualThreadParts): { turn: VirtualTurn; m
     held: virtual.held,
     turn,
     costs,
-    chunkNode: chunkNodes(parts.ram.byteLength, topology),
+    chunkNode: new Uint8Array(virtual.chunkNodes),
     lineStats: virtual.countLines ? new LineStats() : null,
     switchAtEvery: virtual.switchAtEvery,
   });
   return { turn, memory };
-}
-
-/** Node of each 4 MiB of RAM: that of the range in which the chunk begins, or the nearest below. */
-function chunkNodes(ramBytes: number, topology: Topology): Uint8Array {
-  const chunks = new Uint8Array(Math.ceil(ramBytes / CHUNK_BYTES));
-  for (const { startPfn, endPfn, node } of topology.memory) {
-    const first = Math.floor((startPfn * 1024 * WORD_BYTES) / CHUNK_BYTES);
-    const last = Math.ceil((endPfn * 1024 * WORD_BYTES) / CHUNK_BYTES);
-    chunks.fill(node, first, last);
-  }
-  return chunks;
 }

@@ -35,7 +35,7 @@ export interface VirtualMemoryParts {
   readonly cpus: number;
   readonly turn: VirtualTurn;
   readonly costs: Costs;
-  /** NUMA node of each 4 MiB of RAM. */
+  /** NUMA node of each NODE_CHUNK_BYTES of RAM. */
   readonly chunkNode: Uint8Array;
   /** Counts transfers by line; null when nobody asked. */
   readonly lineStats: LineStats | null;

@@ -19,7 +19,9 @@ export const QUIET = 32;
 export const SPREAD = 9;
 
 const NO_LINE = -1;
-const NODE_CHUNK_LINES = 65536; // 4 MiB: nodes are that far aligned
+/** Memory of nodes is aligned to 4 MiB and more, page structures of a node to a sixty-fourth of that. */
+export const NODE_CHUNK_BYTES = 65536;
+const NODE_CHUNK_LINES = NODE_CHUNK_BYTES / 64;
 
 /** The table of what `cpus` CPUs hold, `lines` each: line and directory word, in pairs. */
 export function heldTable(lines: number, cpus: number): SharedArrayBuffer {
@@ -122,8 +124,8 @@ export class Misses {
     this.quiet[slot] = QUIET;
     const near = Math.abs(line - this.lastMiss) <= costs.streamWindowLines;
     this.lastMiss = line;
-    if (near) return costs.streamMiss;
-    return costs.memoryMiss[this.cpu * costs.nodes + this.chunkNode[Math.floor(line / NODE_CHUNK_LINES)]];
+    const at = this.cpu * costs.nodes + this.chunkNode[Math.floor(line / NODE_CHUNK_LINES)];
+    return near ? costs.streamMiss[at] : costs.memoryMiss[at];
   }
 
   private hold(line: number, word: number): void {

@@ -81,13 +81,18 @@ export function resolveCosts(profile: Profile, topology: Topology): Costs {
   const transferPlain = new Float64Array(cpus * cpus);
   const transferMarked = new Float64Array(cpus * cpus);
   const memoryMiss = new Float64Array(cpus * nodes);
+  const streamMiss = new Float64Array(cpus * nodes);
   for (let a = 0; a < cpus; a++) {
     for (let b = 0; b < cpus; b++) {
       const cost = transferBetween(profile, topology, a, b);
       transferPlain[a * cpus + b] = cost.plain;
       transferMarked[a * cpus + b] = cost.marked;
     }
-    for (let n = 0; n < nodes; n++) memoryMiss[a * nodes + n] = missTo(profile, topology, a, n);
+    for (let n = 0; n < nodes; n++) {
+      const cost = missTo(profile, topology, a, n);
+      memoryMiss[a * nodes + n] = cost.miss;
+      streamMiss[a * nodes + n] = cost.stream;
+    }
   }
   const work = new Float64Array(WORK_CLASSES);
   for (const name of WORK_NAMES) work[Work[name as keyof typeof Work]] = profile.work[name];
@@ -99,7 +104,7 @@ export function resolveCosts(profile: Profile, topology: Topology): Costs {
     upgrade: profile.upgrade,
     transferPlain,
     transferMarked,
-    streamMiss: memory.stream,
+    streamMiss,
     streamWindowLines: memory.streamWindowLines,
     memoryMiss,
     nodes,
@@ -128,12 +133,20 @@ export function transferBetween(profile: Profile, topology: Topology, a: number,
   };
 }
 
-/** A miss of `cpu` to memory of `node`, not foreseen. */
-function missTo(profile: Profile, topology: Topology, cpu: number, node: number): number {
+/** A miss of `cpu` to memory of `node`: not foreseen, and foreseen. */
+function missTo(
+  profile: Profile,
+  topology: Topology,
+  cpu: number,
+  node: number,
+): { miss: number; stream: number } {
   const { local, stream, nodes } = profile.memory;
   const distance = topology.distances[topology.cpuNode[cpu]][node];
   const points = [{ distance: LOCAL_DISTANCE, miss: local, stream }, ...nodes];
-  return atDistance(distance, points, ({ miss }) => miss);
+  return {
+    miss: atDistance(distance, points, (point) => point.miss),
+    stream: atDistance(distance, points, (point) => point.stream),
+  };
 }
 
 /** On the straight line through the two points next to `distance`; beyond the last point, through the last two. */

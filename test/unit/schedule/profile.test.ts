@@ -211,6 +211,7 @@ describe("costs by distance", () => {
     expect(from0(costs.transferPlain)).toEqual([20, 30, 50]);
     expect(Array.from(costs.memoryMiss.slice(0, 2))).toEqual([100, 180]);
     expect(Array.from(costs.memoryMiss.slice(14))).toEqual([180, 100]);
+    expect(Array.from(costs.streamMiss.slice(0, 2))).toEqual([10, 20]);
   });
 
   test.each([
