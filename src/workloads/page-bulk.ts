@@ -13,6 +13,7 @@ import type { MetricsValue, WorkloadDescription } from "./description.ts";
 import {
   BLOCK_OPTIONS,
   checkAllBack,
+  DRAIN_OPTION,
   failureMetric,
   GFP,
   type PageShare,
@@ -24,7 +25,7 @@ export const describe: WorkloadDescription = {
   summary: "Every CPU allocates its share of the memory, then all free theirs.",
   phases: ["alloc", "free"],
   operation: "one block allocated or freed",
-  options: BLOCK_OPTIONS,
+  options: { ...BLOCK_OPTIONS, ...DRAIN_OPTION },
 };
 
 export { checkAllBack as check, planShare as setup };
@@ -52,6 +53,7 @@ export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): M
         pages.freePages(held[i], order);
         cpu.endOperation();
       }
+      if (options.drain as boolean) pages.drain.cpu(cpu.id);
       return count;
     });
     done += 2 * blocks;

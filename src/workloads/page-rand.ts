@@ -12,6 +12,7 @@ import { BlockTable, freeTable, type TableFrames, takeTable } from "./parts/bloc
 import {
   BLOCK_OPTIONS,
   checkAllBack,
+  DRAIN_OPTION,
   failureMetric,
   GFP,
   type PageShare,
@@ -23,7 +24,7 @@ export const describe: WorkloadDescription = {
   summary: "Every CPU allocates its share, all blocks are shuffled, every CPU frees blocks of the others.",
   phases: ["alloc", "free"],
   operation: "one block allocated or freed",
-  options: BLOCK_OPTIONS,
+  options: { ...BLOCK_OPTIONS, ...DRAIN_OPTION },
 };
 
 interface Shared extends PageShare {
@@ -67,6 +68,7 @@ export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): M
         }
         cpu.endOperation();
       }
+      if (options.drain as boolean) pages.drain.cpu(cpu.id);
       return freed;
     });
     done += 2 * blocks;

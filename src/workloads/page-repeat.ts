@@ -38,7 +38,10 @@ interface Shared extends PageShare {
 
 export function setup(kernel: Kernel, options: ProgramOptions): Shared {
   const share = planShare(kernel, options);
-  return { ...share, taken: takeChain(kernel, share.blocks * kernel.cpus, options.order as number) };
+  const taken = takeChain(kernel, share.blocks * kernel.cpus, options.order as number);
+  // All CPUs begin alike, with empty lists.
+  kernel.pages.drain.all();
+  return { ...share, taken };
 }
 
 export function run(kernel: Kernel, options: ProgramOptions): MetricsValue {

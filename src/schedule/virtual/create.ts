@@ -4,10 +4,10 @@
 
 import type { Topology } from "../../hardware/topology.ts";
 import { LINE_WORDS, WORD_BYTES } from "../../memory/units.ts";
+import { Cache } from "./cache.ts";
 import { clockTreeBytes } from "./clock-tree.ts";
 import { LineStats } from "./line-stats.ts";
 import { VirtualMemory } from "./memory.ts";
-import { heldTable } from "./misses.ts";
 import { type Profile, resolveCosts } from "./profile.ts";
 import { VirtualTurn } from "./turn.ts";
 
@@ -50,7 +50,7 @@ export function createTables(
   return {
     directory: new SharedArrayBuffer(lines * 4),
     busy: new SharedArrayBuffer(lines * 8),
-    held: heldTable(profile.cacheLines, cpus),
+    held: Cache.table(profile.cacheLines, cpus),
     clocks: new SharedArrayBuffer(clockTreeBytes(cpus)),
   };
 }

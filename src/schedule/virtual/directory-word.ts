@@ -19,3 +19,10 @@ export const VERSION_SHIFT = OWNER_BITS + 1;
 /** The word after `cpu` has got the line to write it. */
 export const ownedBy = (word: number, cpu: number): number =>
   (((word >>> VERSION_SHIFT) + 1) << VERSION_SHIFT) | EXCLUSIVE | cpu;
+
+/** Lines of a set of a CPU's cache. */
+export const WAYS = 4;
+/** log2 of the words of a set: two a way. */
+export const SET_SHIFT = 3;
+/** The set of a line is `line ^ (line >> SET_SPREAD)`: lines a power of two apart, such as heads of blocks, share none. */
+export const SET_SPREAD = 9;

@@ -1,7 +1,7 @@
 /**
  * Memory of the virtual-time mode: every access costs cycles on a simulated machine with caches.
  *
- * Each CPU holds a bounded set of lines, direct mapped, each with the directory word that it saw (see directory-word).
+ * Each CPU holds a bounded number of lines (see cache), each with the directory word that it saw (see directory-word).
  * A read hits if the line's version is still the same; a write hits if the word is the same and exclusively ours.  What
  * misses is charged by `Misses`.
  *
@@ -17,10 +17,11 @@
 import { CpuControl, cpuControl } from "../../memory/control.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
+import { Cache, QUIET } from "./cache.ts";
 import type { Costs } from "./costs.ts";
-import { EXCLUSIVE, LINE_SHIFT, OWNER_MASK, VERSION_SHIFT } from "./directory-word.ts";
+import { EXCLUSIVE, LINE_SHIFT, OWNER_MASK, SET_SHIFT, SET_SPREAD, VERSION_SHIFT } from "./directory-word.ts";
 import type { LineStats, WordCount } from "./line-stats.ts";
-import { Misses, QUIET, SPREAD } from "./misses.ts";
+import { Misses } from "./misses.ts";
 import type { VirtualTurn } from "./turn.ts";
 
 export interface VirtualMemoryParts {
@@ -59,7 +60,8 @@ export class VirtualMemory implements Memory {
   declare private readonly hit: number;
   declare private readonly locked: number;
   declare private readonly mine: number;
-  declare private readonly slotMask: number;
+  declare private readonly cache: Cache;
+  declare private readonly setMask: number;
   declare private readonly held: Int32Array;
   declare private readonly quiet: Uint8Array;
 
@@ -67,8 +69,10 @@ export class VirtualMemory implements Memory {
     this.words = new Int32Array(parts.ram);
     this.bytes = new Uint8Array(parts.ram);
     this.doubles = new Float64Array(parts.ram);
-    this.misses = new Misses(parts);
-    this.directory = this.misses.directory;
+    this.directory = new Int32Array(parts.directory);
+    const cache = new Cache(parts.held, 1 << parts.costs.cacheLinesLog2, parts.cpu);
+    this.misses = new Misses(parts, cache, this.directory);
+    this.cache = cache;
     this.control = parts.control;
     this.turn = parts.turn;
     this.workCycles = parts.costs.work;
@@ -79,9 +83,9 @@ export class VirtualMemory implements Memory {
     this.hit = parts.costs.hit;
     this.locked = parts.costs.locked;
     this.mine = EXCLUSIVE | parts.cpu;
-    this.held = this.misses.held;
-    this.quiet = this.misses.quiet;
-    this.slotMask = this.quiet.length - 1;
+    this.held = cache.held;
+    this.quiet = cache.quiet;
+    this.setMask = cache.setMask;
   }
 
   read(address: Pointer): number {
@@ -243,7 +247,7 @@ export class VirtualMemory implements Memory {
 
   private chargeRead(address: Pointer): void {
     const line = address >> LINE_SHIFT;
-    const at = ((line ^ (line >> SPREAD)) & this.slotMask) << 1;
+    const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
     if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0)
       this.turn.now += this.hit;
     else this.misses.read(address, false);
@@ -251,7 +255,7 @@ export class VirtualMemory implements Memory {
 
   private chargeWrite(address: Pointer): void {
     const line = address >> LINE_SHIFT;
-    const at = ((line ^ (line >> SPREAD)) & this.slotMask) << 1;
+    const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
     const word = this.directory[line];
     const owned = (word & (EXCLUSIVE | OWNER_MASK)) === this.mine;
     if (owned && this.held[at] === line && this.held[at + 1] === word) this.turn.now += this.hit;
@@ -261,9 +265,8 @@ export class VirtualMemory implements Memory {
   private chargeMarkedRead(address: Pointer): void {
     const { turn } = this;
     const line = address >> LINE_SHIFT;
-    const slot = (line ^ (line >> SPREAD)) & this.slotMask;
-    if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, slot))) this.look(line, slot);
-    const at = slot << 1;
+    const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
+    if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, at))) this.look(line, at);
     if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0) {
       turn.now += this.hit;
     } else {
@@ -275,9 +278,9 @@ export class VirtualMemory implements Memory {
   private chargeMarkedWrite(address: Pointer): void {
     const { turn } = this;
     const line = address >> LINE_SHIFT;
-    const slot = (line ^ (line >> SPREAD)) & this.slotMask;
-    if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, slot))) this.look(line, slot);
-    if (this.isOwned(line, slot)) {
+    const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
+    if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, at))) this.look(line, at);
+    if (this.isOwned(line, at)) {
       turn.now += this.hit;
     } else {
       this.misses.write(address, true, false);
@@ -287,9 +290,9 @@ export class VirtualMemory implements Memory {
   private chargeLocked(address: Pointer): void {
     const { turn } = this;
     const line = address >> LINE_SHIFT;
-    const slot = (line ^ (line >> SPREAD)) & this.slotMask;
-    if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, slot))) this.look(line, slot);
-    if (this.isOwned(line, slot)) {
+    const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
+    if (turn.now >= turn.limit && !(turn.now < turn.reach && this.isOurs(line, at))) this.look(line, at);
+    if (this.isOwned(line, at)) {
       turn.now += this.hit + this.locked;
     } else {
       this.misses.write(address, true, true);
@@ -297,14 +300,13 @@ export class VirtualMemory implements Memory {
   }
 
   /** Lets CPUs with smaller clocks go first; a line that is still ours afterwards was wanted by none of them. */
-  private look(line: number, slot: number): void {
+  private look(line: number, at: number): void {
     this.turn.look();
-    if (this.quiet[slot] < QUIET && this.isOwned(line, slot)) this.quiet[slot]++;
+    if (this.quiet[at >> 1] < QUIET && this.isOwned(line, at)) this.quiet[at >> 1]++;
   }
 
   /** Here, and exclusively ours. */
-  private isOwned(line: number, slot: number): boolean {
-    const at = slot << 1;
+  private isOwned(line: number, at: number): boolean {
     return (
       this.held[at] === line &&
       this.held[at + 1] === this.directory[line] &&
@@ -313,11 +315,10 @@ export class VirtualMemory implements Memory {
   }
 
   /** We wrote the line last, and nobody else seems to want it. */
-  private isOurs(line: number, slot: number): boolean {
-    return (
-      (this.directory[line] & (EXCLUSIVE | OWNER_MASK)) === this.mine &&
-      (this.quiet[slot] === QUIET || this.held[slot << 1] !== line)
-    );
+  private isOurs(line: number, at: number): boolean {
+    if ((this.directory[line] & (EXCLUSIVE | OWNER_MASK)) !== this.mine) return false;
+    const isHere = this.held[at] === line || this.cache.bringForward(line, at);
+    return !isHere || this.quiet[at >> 1] === QUIET;
   }
 
   private chargeRange(address: Pointer, words: number, writes: boolean): void {

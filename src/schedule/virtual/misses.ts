@@ -6,90 +6,90 @@
  */
 
 import type { Pointer } from "../../memory/units.ts";
+import { type Cache, QUIET } from "./cache.ts";
 import type { Costs } from "./costs.ts";
 import { EXCLUSIVE, LINE_SHIFT, OWNER_MASK, ownedBy, VERSION_SHIFT } from "./directory-word.ts";
 import type { LineStats } from "./line-stats.ts";
 import type { VirtualMemoryParts } from "./memory.ts";
 import type { VirtualTurn } from "./turn.ts";
 
-/** A line that nobody took away in so many looks at the other CPUs counts as this CPU's own. */
-export const QUIET = 32;
-
-/** The slot of a line is `line ^ (line >> SPREAD)`: lines a power of two apart, such as heads of blocks, do not collide. */
-export const SPREAD = 9;
-
 const NO_LINE = -1;
 /** Memory of nodes is aligned to 4 MiB and more, page structures of a node to a sixty-fourth of that. */
 export const NODE_CHUNK_BYTES = 65536;
 const NODE_CHUNK_LINES = NODE_CHUNK_BYTES / 64;
 
-/** The table of what `cpus` CPUs hold, `lines` each: line and directory word, in pairs. */
-export function heldTable(lines: number, cpus: number): SharedArrayBuffer {
-  const table = new SharedArrayBuffer(lines * cpus * 8);
-  new Int32Array(table).fill(NO_LINE);
-  return table;
-}
-
 export class Misses {
-  declare readonly directory: Int32Array;
-  /** Lines that this CPU holds: for each slot the line and the directory word that it saw. */
-  declare readonly held: Int32Array;
-  /** For each slot: looks at the others since the line came, up to QUIET. */
-  declare readonly quiet: Uint8Array;
-  declare private readonly allHeld: Int32Array;
+  declare private readonly directory: Int32Array;
+  declare private readonly cache: Cache;
+  declare private readonly held: Int32Array;
   declare private readonly busyUntil: Float64Array;
   declare private readonly turn: VirtualTurn;
   declare private readonly costs: Costs;
   declare private readonly cpu: number;
   declare private readonly cpus: number;
+  declare private readonly mine: number;
   declare private readonly chunkNode: Uint8Array;
   declare private readonly lineStats: LineStats | null;
-  declare private readonly slotMask: number;
   private lastMiss = NO_LINE;
+  /** The line that comes counts as this CPU's own. */
+  private arrivesQuiet = true;
 
-  constructor(parts: VirtualMemoryParts) {
-    const slots = 1 << parts.costs.cacheLinesLog2;
-    this.directory = new Int32Array(parts.directory);
-    this.allHeld = new Int32Array(parts.held);
-    this.held = this.allHeld.subarray(2 * slots * parts.cpu, 2 * slots * (parts.cpu + 1));
-    this.quiet = new Uint8Array(slots);
+  constructor(parts: VirtualMemoryParts, cache: Cache, directory: Int32Array) {
+    this.directory = directory;
+    this.cache = cache;
+    this.held = cache.held;
     this.busyUntil = new Float64Array(parts.busy);
     this.turn = parts.turn;
     this.costs = parts.costs;
     this.cpu = parts.cpu;
     this.cpus = parts.cpus;
+    this.mine = EXCLUSIVE | parts.cpu;
     this.chunkNode = parts.chunkNode;
     this.lineStats = parts.lineStats;
-    this.slotMask = slots - 1;
   }
 
+  /** A read that the front of the set cannot serve. */
   read(address: Pointer, marked: boolean): void {
+    const { turn, directory } = this;
     const line = address >> LINE_SHIFT;
-    const word = this.directory[line];
-    this.turn.now += this.fetch(address, word, marked, false);
+    const at = this.cache.setOf(line);
+    const word = directory[line];
+    const isHere = this.cache.bringForward(line, at);
+    if (isHere && (this.held[at + 1] ^ word) >>> VERSION_SHIFT === 0) {
+      turn.now += this.costs.hit;
+      return;
+    }
+    turn.now += this.fetch(address, word, at, marked, false);
     const isForeign = (word & EXCLUSIVE) !== 0 && (word & OWNER_MASK) !== this.cpu;
     const shared = isForeign ? word & ~EXCLUSIVE : word;
-    if (isForeign) this.directory[line] = shared;
-    this.hold(line, shared);
+    if (isForeign) directory[line] = shared;
+    this.hold(line, at, shared, isHere);
   }
 
   /**
-   * A write; `marked` if others may race for the line, `locked` for a locked operation.  Transfers of one line for
-   * locked operations follow each other: who comes while the line is on its way to another CPU waits for it.  (Plain
-   * misses do not queue: they run ahead of other CPUs' clocks.)
+   * A write that the front of the set cannot serve; `marked` if others may race for the line, `locked` for a locked
+   * operation.  Transfers of one line for locked operations follow each other: who comes while the line is on its way
+   * to another CPU waits for it.  (Plain misses do not queue: they run ahead of other CPUs' clocks.)
    */
   write(address: Pointer, marked: boolean, locked: boolean): void {
     const { turn, costs } = this;
     const line = address >> LINE_SHIFT;
-    const at = ((line ^ (line >> SPREAD)) & this.slotMask) << 1;
+    const at = this.cache.setOf(line);
     const word = this.directory[line];
+    const isHere = this.cache.bringForward(line, at);
+    const isCurrent = isHere && (this.held[at + 1] ^ word) >>> VERSION_SHIFT === 0;
+    if (isCurrent && (word & (EXCLUSIVE | OWNER_MASK)) === this.mine && this.held[at + 1] === word) {
+      turn.now += locked ? costs.hit + costs.locked : costs.hit;
+      return;
+    }
     let cost: number;
-    if (this.held[at] === line && (this.held[at + 1] ^ word) >>> VERSION_SHIFT === 0) {
+    if (isCurrent) {
+      this.arrivesQuiet = this.cache.quiet[at >> 1] === QUIET;
       cost = locked ? costs.upgrade.marked : costs.upgrade.plain;
-      if (marked) this.contended(at >> 1);
+      if (marked) this.contended();
       this.lineStats?.upgrade(address, cost);
     } else {
-      cost = this.fetch(address, word, marked, true, locked);
+      cost = this.fetch(address, word, at, marked, true, locked);
     }
     if (locked) {
       this.lineStats?.queue(address, this.busyUntil[line] - turn.now);
@@ -100,19 +100,24 @@ export class Misses {
     }
     const next = ownedBy(word, this.cpu);
     this.directory[line] = next;
-    this.hold(line, next);
+    this.hold(line, at, next, isHere);
   }
 
   /** Cycles to get a line that is not here: from another CPU's cache, or from memory. */
-  private fetch(address: Pointer, word: number, marked: boolean, writes: boolean, exposed = marked): number {
+  private fetch(
+    address: Pointer,
+    word: number,
+    set: number,
+    marked: boolean,
+    writes: boolean,
+    exposed = marked,
+  ): number {
     const { costs } = this;
     const line = address >> LINE_SHIFT;
-    const slot = (line ^ (line >> SPREAD)) & this.slotMask;
     const owner = word & OWNER_MASK;
-    const ownersSlot = owner * (this.slotMask + 1) + slot;
-    if (owner !== this.cpu && this.allHeld[ownersSlot << 1] === line) {
-      if (marked) this.contended(slot);
-      else this.quiet[slot] = QUIET;
+    this.arrivesQuiet = true;
+    if (owner !== this.cpu && this.cache.isHeldBy(owner, line, set)) {
+      if (marked) this.contended();
       const at = this.cpu * this.cpus + owner;
       const cycles = exposed ? costs.transferMarked[at] : costs.transferPlain[at];
       if (this.lineStats !== null) {
@@ -121,22 +126,26 @@ export class Misses {
       }
       return cycles;
     }
-    this.quiet[slot] = QUIET;
     const near = Math.abs(line - this.lastMiss) <= costs.streamWindowLines;
     this.lastMiss = line;
     const at = this.cpu * costs.nodes + this.chunkNode[Math.floor(line / NODE_CHUNK_LINES)];
     return near ? costs.streamMiss[at] : costs.memoryMiss[at];
   }
 
-  private hold(line: number, word: number): void {
-    const at = ((line ^ (line >> SPREAD)) & this.slotMask) << 1;
-    this.held[at] = line;
-    this.held[at + 1] = word;
+  /** The line is here now, in front of its set. */
+  private hold(line: number, at: number, word: number, isHere: boolean): void {
+    const looks = this.arrivesQuiet ? QUIET : 0;
+    if (isHere) {
+      this.held[at + 1] = word;
+      this.cache.quiet[at >> 1] = looks;
+    } else {
+      this.cache.insert(at, line, word, looks);
+    }
   }
 
-  /** Several CPUs want the line of `slot`. */
-  private contended(slot: number): void {
-    this.quiet[slot] = 0;
+  /** Several CPUs want the line. */
+  private contended(): void {
+    this.arrivesQuiet = false;
     this.turn.stayClose();
   }
 }

@@ -21,6 +21,15 @@ export const BLOCK_OPTIONS = {
   },
 } as const satisfies Record<string, OptionDescription>;
 
+/** Of workloads whose last phase frees all that the CPU holds. */
+export const DRAIN_OPTION = {
+  drain: {
+    type: "boolean",
+    default: true,
+    help: "the free phase ends with this CPU's page lists given back: a short run then costs a page what a long one does",
+  },
+} as const satisfies Record<string, OptionDescription>;
+
 const NR_FREE_PAGES = ZoneStat.nr_free_pages;
 
 /** The same for all CPUs. */
