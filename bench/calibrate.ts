@@ -54,7 +54,8 @@ async function fitProfile(): Promise<void> {
     {
       residuals: async (values) => {
         const points = await measure(writeProfile(withValues(profile, values), scratch), sizes[0]);
-        return points.map(({ error }) => error);
+        // Large errors weigh more: the greatest counts, not only the mean.
+        return points.map(({ error }) => error * (1 + 10 * Math.abs(error)));
       },
       bound: (i, value) => clampTo(PARAMETERS[i], value),
       onStep: (values, sum, note) => {
