@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import type { BaselineComparison } from "../experiment/baseline.ts";
 import { reportOf } from "../experiment/bench.ts";
+import { conditionsOf } from "../experiment/clock-words.ts";
 import { csvOf } from "../experiment/csv.ts";
 import { count, percent, plural, ratio } from "../experiment/format.ts";
 import type { PageExtras } from "../experiment/html.ts";
@@ -58,13 +59,8 @@ export async function deliver(report: Report, flags: Delivery, extras: PageExtra
 }
 
 function printExperiment(experiment: Experiment): void {
-  const length =
-    experiment.seconds === null
-      ? `${plural(experiment.operations ?? 0, "operation")} a CPU`
-      : `${experiment.seconds} s a run`;
   const rows = experiment.variants.flatMap((variant) => variant.rows);
   if (rows.length === 0) return print(`${experiment.title}: nothing was measured\n`);
-  const pinned = rows.every((row) => row.pinned) ? "pinned" : "not pinned";
   const tables = scalingTables(experiment);
   if (tables.length === 0) print(`${bold(experiment.title)}: no figures: ${whyNoFigures(experiment)}\n`);
   for (const table of tables) print(renderTable(table));
@@ -72,12 +68,7 @@ function printExperiment(experiment: Experiment): void {
     if (table !== null) print(renderTable(table));
   }
   for (const note of tableNotes(experiment)) print(dim(note));
-  print(
-    dim(
-      `${experiment.mode} mode, ${plural(rows[0].hostCores, "host core")}, threads ${pinned}, ${length}, ` +
-        `median of ${plural(experiment.repeats, "run")} ± median deviation, seed ${experiment.seed}`,
-    ),
-  );
+  print(dim(conditionsOf(experiment).join(", ")));
   print("");
 }
 

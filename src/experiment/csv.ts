@@ -23,6 +23,12 @@ const COLUMNS = [
   "ops_per_second_per_cpu",
   "ns_per_op",
   "fairness",
+  "profile",
+  "run_ns",
+  "host_ms",
+  "lock_wait_share",
+  "most_waited_lock",
+  "most_waited_share",
 ] as const;
 
 type Record = readonly (string | number | boolean)[];
@@ -49,7 +55,7 @@ function runLines(
   return run.phases.map((phase) => [
     experiment.workload,
     variant.label,
-    experiment.mode,
+    variant.mode,
     row.cpus,
     row.hostCores,
     row.tokens,
@@ -64,6 +70,12 @@ function runLines(
     phase.opsPerSecond / row.cpus,
     phase.nsPerOp,
     phase.fairness,
+    variant.simulation?.profile ?? "",
+    run.elapsedNs,
+    run.wallMs,
+    run.lockWaitShare,
+    run.mostWaited?.name ?? "",
+    run.mostWaited?.waitShare ?? 0,
   ]);
 }
 

@@ -8,8 +8,10 @@
 
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
-import { count, duration, percent, plural } from "./format.ts";
+import { type ClockWords, isExtrapolated, isMixed, wordsOf } from "./clock-words.ts";
+import { count, duration, percent, plural, ratio } from "./format.ts";
 import type { Experiment, PhaseRow, Row } from "./report-model.ts";
+import type { Spread } from "./statistics.ts";
 
 const WIDTH = 420;
 const HEIGHT = 280;
@@ -23,18 +25,24 @@ interface Point {
   readonly label: string;
   readonly row: Row;
   readonly figures: PhaseRow;
+  readonly words: ClockWords;
 }
 
 type Marks = NonNullable<Plot.PlotOptions["marks"]>;
 
 export const seriesColour = (i: number): string => `var(--series-${(i % SERIES_COLOURS) + 1})`;
 
-/** Operations a second over CPUs, with each variant's ideal and the end of the host. */
+/**
+ * Operations a second over CPUs, with each variant's ideal and the end of the host.  By two clocks only speed-ups can be
+ * drawn together.
+ */
 export function throughputChart(experiment: Experiment, phase: string): string {
   const points = pointsOf(experiment, phase);
-  const ideals = points.flatMap((point) => idealOf(point, points));
+  const isRelative = isMixed(experiment);
+  const scale = (point: Point): number => (isRelative ? (baseOf(point, points) ?? Number.NaN) : 1);
+  const ideals = points.flatMap((point) => idealOf(point, points, scale(point)));
   return chart(experiment, points, {
-    y: { label: null, tickFormat: tick(count) },
+    y: { label: null, tickFormat: isRelative ? tick(ratio) : tick(count) },
     marks: [
       Plot.line(ideals, {
         x: "cpus",
@@ -45,7 +53,11 @@ export function throughputChart(experiment: Experiment, phase: string): string {
         strokeDasharray: "1 4",
         strokeLinecap: "round",
       }),
-      ...seriesMarks(points, (p) => p.figures.opsPerSecond),
+      ...seriesMarks(points, (p) => {
+        const { median, min, max } = p.figures.opsPerSecond;
+        const over = scale(p);
+        return { median: median / over, min: min / over, max: max / over };
+      }),
     ],
   });
 }
@@ -152,16 +164,21 @@ export function mostWaited(rows: readonly Row[]): string[] {
 }
 
 function pointsOf(experiment: Experiment, phase: string): Point[] {
-  return experiment.variants.flatMap(({ label, rows }, series) =>
-    rows.flatMap((row) => {
+  return experiment.variants.flatMap((variant, series) => {
+    const { label, rows } = variant;
+    const words = wordsOf(variant);
+    return rows.flatMap((row) => {
       const figures = row.phases.find((candidate) => candidate.name === phase);
-      return figures === undefined ? [] : [{ cpus: row.cpus, series, label, row, figures }];
-    }),
-  );
+      return figures === undefined ? [] : [{ cpus: row.cpus, series, label, row, figures, words }];
+    });
+  });
 }
 
 /** A line and points a variant; the part beyond the host is dashed and hollow. */
-function seriesMarks(points: readonly Point[], pick: (point: Point) => PhaseRow["nsPerOp"]): Marks {
+function seriesMarks(
+  points: readonly Point[],
+  pick: (point: Point) => Pick<Spread, "median" | "min" | "max">,
+): Marks {
   return [...Map.groupBy(points, (point) => point.series)].flatMap(([series, own]) => {
     const stroke = seriesColour(series);
     const within = own.filter((point) => !point.row.oversubscribed);
@@ -185,7 +202,7 @@ function seriesMarks(points: readonly Point[], pick: (point: Point) => PhaseRow[
         strokeWidth: 1.5,
         fill: (point: Point) => (point.row.oversubscribed ? "var(--page)" : stroke),
         title: (point: Point) =>
-          `${nameOf(point)}${point.cpus} CPUs: ${count(point.figures.opsPerSecond.median)} ops/s, ` +
+          `${nameOf(point)}${point.cpus} CPUs: ${count(point.figures.opsPerSecond.median)} ${point.words.rate}, ` +
           `${duration(point.figures.nsPerOp.median)} per operation` +
           `${point.row.oversubscribed ? " (oversubscribed: not scaling)" : ""}`,
       }),
@@ -195,12 +212,19 @@ function seriesMarks(points: readonly Point[], pick: (point: Point) => PhaseRow[
 
 const nameOf = (point: Point): string => (point.label === "" ? "" : `${point.label}, `);
 
-function idealOf(point: Point, points: readonly Point[]): { cpus: number; series: number; value: number }[] {
+/** Operations a second of the row that `point`'s speed-up is taken against. */
+const baseOf = ({ series, figures }: Point, points: readonly Point[]): number | undefined =>
+  points.find((p) => p.series === series && p.cpus === figures.baseCpus)?.figures.opsPerSecond.median;
+
+function idealOf(
+  point: Point,
+  points: readonly Point[],
+  scale: number,
+): { cpus: number; series: number; value: number }[] {
   const { figures, cpus, series } = point;
-  if (figures.ideal === null) return [];
-  const base = points.find((p) => p.series === series && p.cpus === figures.baseCpus);
-  if (base === undefined) return [];
-  return [{ cpus, series, value: base.figures.opsPerSecond.median * figures.ideal }];
+  const base = baseOf(point, points);
+  if (figures.ideal === null || base === undefined) return [];
+  return [{ cpus, series, value: (base * figures.ideal) / scale }];
 }
 
 interface ChartParts {
@@ -232,23 +256,36 @@ function chart(experiment: Experiment, points: readonly Point[], { y, marks }: C
   });
 }
 
-/** The line where the host's cores end, and what lies beyond it. */
+/** Lines where the host's cores end, and where the real machine of a profile does, and what lies beyond. */
 function hostMarks(experiment: Experiment, cpus: readonly number[], points: readonly Point[]): Marks {
-  if (experiment.mode !== "parallel" || points.length === 0) return [];
-  const { hostCores, tokens } = points[points.length - 1].row;
-  const edge = Math.min(hostCores, tokens);
-  if (edge < cpus[0] || edge > cpus[cpus.length - 1]) return [];
-  const what = edge === hostCores ? plural(edge, "host core") : plural(edge, "run token");
-  const isCrowded = points.some((point) => point.row.oversubscribed);
-  return [
-    Plot.ruleX([edge], { stroke: "currentColor", strokeOpacity: 0.5, strokeDasharray: "2 3" }),
-    Plot.text([isCrowded ? `beyond ${what}: oversubscribed, not scaling` : what], {
-      frameAnchor: "top-right",
-      dy: -16,
-      fill: "currentColor",
-      fillOpacity: 0.75,
-    }),
-  ];
+  const [first, last] = [cpus[0], cpus[cpus.length - 1]];
+  return edgesOf(experiment, points)
+    .filter(({ edge }) => edge >= first && edge <= last)
+    .flatMap(({ edge, text }, i) => [
+      Plot.ruleX([edge], { stroke: "currentColor", strokeOpacity: 0.5, strokeDasharray: "2 3" }),
+      Plot.text([text], {
+        frameAnchor: "top-right",
+        dy: -16 + 13 * i,
+        fill: "currentColor",
+        fillOpacity: 0.75,
+      }),
+    ]);
+}
+
+function edgesOf(experiment: Experiment, points: readonly Point[]): { edge: number; text: string }[] {
+  const edges: { edge: number; text: string }[] = [];
+  const byHost = points.findLast(({ series }) => experiment.variants[series].mode === "parallel");
+  if (byHost !== undefined) {
+    const { hostCores, tokens } = byHost.row;
+    const edge = isMixed(experiment) ? hostCores : Math.min(hostCores, tokens);
+    const what = edge === hostCores ? plural(edge, "host core") : plural(edge, "run token");
+    const isCrowded = points.some((point) => point.row.oversubscribed);
+    edges.push({ edge, text: isCrowded ? `beyond ${what}: oversubscribed, not scaling` : what });
+  }
+  const beyond = points.find(({ series, row }) => isExtrapolated(experiment.variants[series], row));
+  const real = beyond && experiment.variants[beyond.series].simulation;
+  if (real) edges.push({ edge: real.maxCpus, text: `${real.profile}: ${plural(real.maxCpus, "CPU")}` });
+  return edges;
 }
 
 /** "5.00 M" as an axis says it: "5 M". */

@@ -1,6 +1,7 @@
 /** A report as one self-contained page: no script, no request to anywhere, all text escaped. */
 
 import type { BaselineComparison } from "./baseline.ts";
+import { conditionsOf, isMixed } from "./clock-words.ts";
 import { bytes, count, percent, plural, ratio } from "./format.ts";
 import {
   costChart,
@@ -75,20 +76,8 @@ function experimentSection(experiment: Experiment): string {
   ].join("\n");
 }
 
-function conditions(experiment: Experiment): string {
-  const { seconds, operations, repeats, seed, mode, workload } = experiment;
-  const length = seconds === null ? `${plural(operations ?? 0, "operation")} a CPU` : `${seconds} s a run`;
-  const rows = experiment.variants.flatMap((variant) => variant.rows);
-  const isPinned = rows.length > 0 && rows.every((row) => row.pinned);
-  return [
-    `workload ${workload}`,
-    `${mode} mode`,
-    length,
-    `median of ${plural(repeats, "run")}`,
-    `seed ${seed}`,
-    isPinned ? "threads pinned to cores" : "threads not pinned",
-  ].join(" · ");
-}
+const conditions = (experiment: Experiment): string =>
+  [`workload ${experiment.workload}`, ...conditionsOf(experiment)].join(" · ");
 
 function faults(experiment: Experiment): string[] {
   return experiment.variants.flatMap(({ label, rows }) =>
@@ -114,14 +103,23 @@ function legend(labels: readonly string[]): string {
 }
 
 function phaseCharts(experiment: Experiment, phase: string, isNamed: boolean): string {
+  const isSimulated = experiment.mode === "virtual" && !isMixed(experiment);
   return [
     isNamed ? `<h3>${escapeHtml(phase)}</h3>` : "",
     '<div class="charts">',
-    figure("Throughput: ops/s (dotted: ideal)", throughputChart(experiment, phase)),
-    figure("Cost: time of a CPU per operation", costChart(experiment, phase)),
+    figure(`${throughputCaption(experiment)} (dotted: ideal)`, throughputChart(experiment, phase)),
+    figure(
+      `Cost: ${isSimulated ? "simulated " : ""}time of a CPU per operation`,
+      costChart(experiment, phase),
+    ),
     figure("Fairness: each CPU's rate over their mean", fairnessChart(experiment, phase)),
     "</div>",
   ].join("\n");
+}
+
+function throughputCaption(experiment: Experiment): string {
+  if (isMixed(experiment)) return "Speed-up over the fewest CPUs, each by its own clock";
+  return experiment.mode === "virtual" ? "Throughput: operations a simulated second" : "Throughput: ops/s";
 }
 
 function lockFigure(experiment: Experiment): string {

@@ -8,7 +8,7 @@ import { type MachineConfig, resolveConfig } from "../machine/config.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { UsageError } from "../memory/bug.ts";
 import { resolveOptions, type WorkloadDescription } from "../workloads/description.ts";
-import { type Clock, clockOf, LENGTHS, runSeconds } from "./clock.ts";
+import { type Clock, clockOf, LENGTHS, runSeconds, simulationOf } from "./clock.ts";
 import type { Experiment } from "./report-model.ts";
 import { parseSetting, splitSettings } from "./settings.ts";
 import type { SweepOutcome, SweepPlan, Variant } from "./sweep.ts";
@@ -72,11 +72,16 @@ function byItsClock(variant: Variant, clock: Clock, cpus: readonly number[], wis
   const within = clock === "virtual" ? cpus : cpus.filter((count) => count <= cores);
   return {
     ...variant,
+    label: nameOf(clock, { ...wish.machine, ...variant.machine }),
     cpus: within.length > 0 ? within : cpus.slice(0, 1),
     repeats: clock === "virtual" ? lengths.repeats : (wish.repeats ?? lengths.repeats),
     ...(operations === undefined ? { seconds: isMeant ? runSeconds(clock, seconds) : lengths.seconds } : {}),
   };
 }
+
+/** What a curve is called beside one by the other clock. */
+const nameOf = (clock: Clock, machine: MachineConfig): string =>
+  clock === "virtual" ? `simulated ${simulationOf(machine)?.profile}` : "this computer";
 
 /** What the report says of a plan that was run. */
 export function experimentOf(plan: SweepPlan, outcome: SweepOutcome, title: string): Experiment {

@@ -1,9 +1,10 @@
 /** An experiment as tables of text: the command line and the HTML page draw the same ones. */
 
+import { EXTRAPOLATED, isExtrapolated, isMixed, simulationNotes, wordsOf } from "./clock-words.ts";
 import { count, duration, percent, plural, ratio } from "./format.ts";
 import { loadWarning } from "./host-load.ts";
 import type { Experiment, MetricRow, PhaseRow, Row, VariantResult } from "./report-model.ts";
-import { relativeMad } from "./statistics.ts";
+import { medianOf, relativeMad } from "./statistics.ts";
 
 export interface Table {
   readonly title: string;
@@ -40,7 +41,7 @@ export function lockTable(experiment: Experiment): Table | null {
           dimmed: row.oversubscribed,
           cells: [
             ...(experiment.variants.length > 1 ? [variant.label] : []),
-            cpuCell(row),
+            cpuCell(row, variant),
             lock.name,
             count(lock.acquisitions),
             percent(lock.contended / Math.max(1, lock.acquisitions)),
@@ -57,7 +58,7 @@ export function lockTable(experiment: Experiment): Table | null {
     "lock",
     "taken",
     "contended",
-    "share of CPU time waiting",
+    isMixed(experiment) ? "share of CPU time waiting" : wordsOf(experiment).waiting,
     "longest wait",
     "mean hold",
   ];
@@ -77,7 +78,7 @@ export function metricTable(experiment: Experiment): Table | null {
         dimmed: row.oversubscribed,
         cells: [
           ...(isCompared ? [variant.label] : []),
-          cpuCell(row),
+          cpuCell(row, variant),
           metric.name,
           ...[metric.spread.median, metric.spread.min, metric.spread.max].map((v) => inUnit(v, metric.unit)),
         ],
@@ -100,8 +101,10 @@ export const phaseNames = (experiment: Experiment): string[] => [
   ...new Set(experiment.variants.flatMap((v) => v.rows.flatMap((row) => row.phases.map((p) => p.name)))),
 ];
 
-const phaseTitle = (experiment: Experiment, phase: string): string =>
-  phaseNames(experiment).length > 1 ? `${experiment.title}: ${phase}` : experiment.title;
+function phaseTitle(experiment: Experiment, phase: string): string {
+  const title = phaseNames(experiment).length > 1 ? `${experiment.title}: ${phase}` : experiment.title;
+  return experiment.mode === "virtual" && !isMixed(experiment) ? `${title}, in simulated time` : title;
+}
 
 function tableOf(experiment: Experiment, phase: string): Pick<Table, "columns" | "rows"> {
   const { variants } = experiment;
@@ -113,54 +116,74 @@ function plainTable(variant: VariantResult, phase: string): Pick<Table, "columns
   const found = rowsWith(variant, phase);
   const base = found.find(({ figures }) => figures.baseCpus !== null)?.figures.baseCpus ?? 1;
   const against = base === 1 ? "speed-up" : `speed-up over ${base} CPUs`;
+  const words = wordsOf(variant);
+  const isSimulated = variant.mode === "virtual";
   return {
     columns: [
       "CPUs",
-      "ops/s",
-      "ops/s per CPU",
-      "ns/op",
-      "±",
+      words.rate,
+      `${words.rate} per CPU`,
+      words.cost,
+      ...deviation(variant, "±"),
       against,
       "ideal",
       "fairness",
       "most waited for",
+      ...(isSimulated ? ["all locks", "sim. run"] : []),
     ],
     rows: found.map(({ row, figures }) => ({
       dimmed: row.oversubscribed,
       cells: [
-        cpuCell(row),
+        cpuCell(row, variant),
         count(figures.opsPerSecond.median),
         count(figures.opsPerSecondPerCpu),
         duration(figures.nsPerOp.median),
-        percent(relativeMad(figures.nsPerOp)),
+        ...deviation(variant, percent(relativeMad(figures.nsPerOp))),
         speedUpCell(row, figures),
         ratio(figures.ideal),
         ratio(figures.fairness.median),
         topLock(row),
+        ...(isSimulated
+          ? [percent(allLocks(row)), duration(medianOf(row.runs.map((run) => run.elapsedNs)))]
+          : []),
       ],
     })),
   };
 }
 
+/** A single run in simulated time has no deviation to show: it repeats bit for bit. */
+const deviation = ({ mode, repeats }: VariantResult, cell: string): string[] =>
+  mode === "virtual" && repeats === 1 ? [] : [cell];
+
+const allLocks = (row: Row): number => row.locks.reduce((sum, lock) => sum + lock.waitShare, 0);
+
 function comparedTable(experiment: Experiment, phase: string): Pick<Table, "columns" | "rows"> {
   const { variants } = experiment;
   const [first, ...others] = variants;
+  // Rates by different clocks have no ratio.
+  const related = isMixed(experiment) ? [] : others;
   const columns = [
     "CPUs",
-    ...variants.flatMap((variant) => [`${shortLabel(variant)} ops/s`, "ns/op", "±", "speed-up"]),
-    ...others.map((variant) => `${shortLabel(variant)} / ${shortLabel(first)}`),
+    ...variants.flatMap((variant) => [
+      `${shortLabel(variant)} ${wordsOf(variant).rate}`,
+      wordsOf(variant).cost,
+      ...deviation(variant, "±"),
+      "speed-up",
+    ]),
+    ...related.map((variant) => `${shortLabel(variant)} / ${shortLabel(first)}`),
   ];
   const cpus = [...new Set(variants.flatMap((v) => v.rows.map((row) => row.cpus)))].toSorted((a, b) => a - b);
   const rows = cpus.map((n) => {
     const found = variants.map((v) => rowsWith(v, phase).find(({ row }) => row.cpus === n));
-    const known = found.find((f) => f !== undefined)?.row;
+    const known = found.findIndex((f) => f !== undefined);
+    const row = found[known]?.row;
     const rate = (i: number): number => found[i]?.figures.opsPerSecond.median ?? Number.NaN;
     return {
-      dimmed: known?.oversubscribed ?? false,
+      dimmed: row?.oversubscribed ?? false,
       cells: [
-        known === undefined ? String(n) : cpuCell(known),
-        ...found.flatMap((f) => comparedCells(f)),
-        ...others.map((_, i) => ratio(rate(i + 1) / rate(0))),
+        row === undefined ? String(n) : cpuCell(row, variants[known]),
+        ...found.flatMap((f, i) => comparedCells(f, variants[i])),
+        ...related.map((_, i) => ratio(rate(i + 1) / rate(0))),
       ],
     };
   });
@@ -168,8 +191,12 @@ function comparedTable(experiment: Experiment, phase: string): Pick<Table, "colu
 }
 
 /** More variants than fit side by side: a line each, beside those with as many CPUs. */
-function rankedTable({ variants }: Experiment, phase: string): Pick<Table, "columns" | "rows"> {
+function rankedTable(experiment: Experiment, phase: string): Pick<Table, "columns" | "rows"> {
+  const { variants } = experiment;
   const [first] = variants;
+  const words = wordsOf(isMixed(experiment) ? { mode: "parallel" } : first);
+  const shown = (cell: string): string[] =>
+    variants.some((v) => deviation(v, cell).length > 0) ? [cell] : [];
   const found = variants.flatMap((variant) =>
     rowsWith(variant, phase).map((found) => ({ variant, ...found })),
   );
@@ -179,10 +206,10 @@ function rankedTable({ variants }: Experiment, phase: string): Pick<Table, "colu
     columns: [
       "CPUs",
       "variant",
-      "ops/s",
+      words.rate,
       `over ${shortLabel(first)}`,
-      "ns/op",
-      "±",
+      words.cost,
+      ...shown("±"),
       "speed-up",
       "fairness",
       "most waited for",
@@ -192,12 +219,12 @@ function rankedTable({ variants }: Experiment, phase: string): Pick<Table, "colu
       .map(({ variant, row, figures }) => ({
         dimmed: row.oversubscribed,
         cells: [
-          cpuCell(row),
+          cpuCell(row, variant),
           shortLabel(variant),
           count(figures.opsPerSecond.median),
-          ratio(figures.opsPerSecond.median / rateOfFirst(row.cpus)),
+          ratio(variant.mode === first.mode ? figures.opsPerSecond.median / rateOfFirst(row.cpus) : null),
           duration(figures.nsPerOp.median),
-          percent(relativeMad(figures.nsPerOp)),
+          ...shown(percent(relativeMad(figures.nsPerOp))),
           speedUpCell(row, figures),
           ratio(figures.fairness.median),
           topLock(row),
@@ -206,16 +233,17 @@ function rankedTable({ variants }: Experiment, phase: string): Pick<Table, "colu
   };
 }
 
-/** The value alone: the title says whose it is. */
-const shortLabel = ({ label, settings }: VariantResult): string => Object.values(settings)[0] ?? label;
+/** The value alone: the title says whose it is.  A clock has a name. */
+const shortLabel = ({ label, settings }: VariantResult): string =>
+  settings.mode === undefined ? (Object.values(settings)[0] ?? label) : label;
 
-function comparedCells(found: { row: Row; figures: PhaseRow } | undefined): string[] {
-  if (found === undefined) return ["-", "-", "-", "-"];
+function comparedCells(found: { row: Row; figures: PhaseRow } | undefined, variant: VariantResult): string[] {
+  if (found === undefined) return ["-", "-", ...deviation(variant, "-"), "-"];
   const { row, figures } = found;
   return [
     count(figures.opsPerSecond.median),
     duration(figures.nsPerOp.median),
-    percent(relativeMad(figures.nsPerOp)),
+    ...deviation(variant, percent(relativeMad(figures.nsPerOp))),
     speedUpCell(row, figures),
   ];
 }
@@ -228,8 +256,14 @@ const rowsWith = (variant: VariantResult, phase: string): { row: Row; figures: P
 
 const isCutShort = (row: Row): boolean => row.runs.some((run) => run.cutShort);
 
-const cpuCell = (row: Row): string =>
-  `${row.cpus}${row.oversubscribed ? OVERSUBSCRIBED : ""}${isCutShort(row) ? CUT_SHORT : ""}`;
+function cpuCell(row: Row, variant: VariantResult): string {
+  const marks = [
+    row.oversubscribed ? OVERSUBSCRIBED : "",
+    isExtrapolated(variant, row) ? EXTRAPOLATED : "",
+    isCutShort(row) ? CUT_SHORT : "",
+  ];
+  return `${row.cpus}${marks.join("")}`;
+}
 
 const speedUpCell = (row: Row, figures: PhaseRow): string =>
   row.oversubscribed ? `(${ratio(figures.speedUp)})` : ratio(figures.speedUp);
@@ -248,7 +282,7 @@ function inUnit(value: number, unit: string): string {
 /** Sentences that explain the marks in an experiment's tables. */
 export function tableNotes(experiment: Experiment): string[] {
   const rows = experiment.variants.flatMap((v) => v.rows);
-  const notes: string[] = [];
+  const notes = simulationNotes(experiment);
   const crowded = rows.find((row) => row.oversubscribed);
   if (crowded !== undefined) {
     const cores = plural(Math.min(crowded.hostCores, crowded.tokens), "CPU");

@@ -30,7 +30,7 @@ describe("csv", () => {
     expect(lines).toHaveLength(1 + 2 * 3 * 2);
     expect(lines[0]).toMatch(/^workload,variant,mode,cpus,/);
     expect(lines[1]).toBe(
-      "page-bulk,off,parallel,1,2,1,false,get,1,1,false,1000000,1000000000,1000000,1000000,1000,1",
+      "page-bulk,off,parallel,1,2,1,false,get,1,1,false,1000000,1000000000,1000000,1000000,1000,1,,1000000000,10,0.5,zone.lock,0.5",
     );
     const quoted = `page-bulk,"${NASTY.replaceAll('"', '""')}",parallel,`;
     expect(lines.filter((line) => line.startsWith(quoted))).toHaveLength(6);
