@@ -7,6 +7,7 @@ import { addBoot } from "./boot.ts";
 import { addDoctor } from "./doctor.ts";
 import { addExplore, addReplay } from "./explore.ts";
 import { addProc } from "./proc.ts";
+import { addProfiles } from "./profiles.ts";
 import { addStart } from "./start.ts";
 import { addStress } from "./stress.ts";
 import { addWorkloads } from "./workloads.ts";
@@ -18,6 +19,7 @@ Begin with:
   smpsim start        the standard sweep: how this computer scales, with a report in reports/
   smpsim doctor       what this computer can and cannot do
   smpsim workloads    what can be measured
+  smpsim profiles     the machines of simulated time
   smpsim bench page-repeat --cpus 1,2 --compare pageLists=6.12,off
 
 Results go to stdout, progress to stderr.  Exit codes: 0 fine, 1 a fault was found, 2 wrong usage.`;
@@ -38,6 +40,7 @@ export function createProgram(): Command {
   addReplay(program);
   addProc(program);
   addWorkloads(program);
+  addProfiles(program);
   addDoctor(program);
   return program;
 }

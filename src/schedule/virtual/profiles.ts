@@ -4,6 +4,7 @@
 
 import { readFileSync } from "node:fs";
 import { UsageError } from "../../memory/bug.ts";
+import { didYouMean } from "../../memory/nearest.ts";
 import type { Profile } from "./profile.ts";
 import { validateProfile } from "./profile-check.ts";
 import epyc2s from "./profiles/epyc-7763-2s-nps4.json" with { type: "json" };
@@ -27,7 +28,7 @@ export function loadProfile(name: string): Profile {
   if (shipped !== undefined) return shipped;
   if (!name.endsWith(".json"))
     throw new UsageError(
-      `profile: "${name}" is not valid; valid are ${profileNames().join(", ")}, or a path to a .json file`,
+      `profile: "${name}" is not valid${didYouMean(name, profileNames())}; valid are ${profileNames().join(", ")}, or a path to a .json file`,
     );
   let text: string;
   try {

@@ -248,6 +248,38 @@ describe("workloads", () => {
   });
 });
 
+describe("profiles", () => {
+  test("lists the machines, and prints one as a file that is valid", async () => {
+    const all = JSON.parse((await smpsim("profiles", "--json")).stdout);
+    const { stdout } = await smpsim("profiles");
+    for (const { name, description } of all) {
+      expect(stdout).toContain(name);
+      expect(stdout).toContain(description);
+    }
+    const [, { name }] = all;
+    const printed = await smpsim("profiles", name);
+    expect(JSON.parse(printed.stdout)).toEqual(all[1]);
+    expect(printed.stdout).toMatch(/^ {6}\[10, 21\],?$/m);
+    const copy = join(emptyFolder(), "mine.json");
+    writeFileSync(copy, printed.stdout);
+    expect(await smpsim("profiles", copy)).toMatchObject({ code: 0, stdout: printed.stdout });
+    writeFileSync(copy, printed.stdout.replace('"hit"', '"hits"'));
+    expect(await smpsim("profiles", copy)).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/mine\.json: access\.hits is unknown \(did you mean hit\?\)/),
+    });
+  });
+
+  test("an unknown one is refused with the nearest", async () => {
+    expect(await smpsim("profiles", "xeon-gold-5230")).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        /profile: "xeon-gold-5230" is not valid \(did you mean xeon-gold-5320\?\)/,
+      ),
+    });
+  });
+});
+
 test("start answers its questions with tables and writes the page", async () => {
   const page = join(emptyFolder(), "start.html");
   const { code, stdout, stderr } = await smpsim(
