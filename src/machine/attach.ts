@@ -17,6 +17,7 @@ import type { ExploreThread } from "../schedule/explore/create.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
 import type { HostMoment } from "../schedule/host-clock.ts";
 import type { VirtualParts } from "../schedule/virtual/create.ts";
+import type { WordCount } from "../schedule/virtual/line-stats.ts";
 import { attachKernel, bootKernel } from "./boot.ts";
 import { ringOf } from "./buffers.ts";
 import type { Kernel } from "./kernel.ts";
@@ -37,6 +38,8 @@ export interface CpuThread {
   readonly turn: ThreadTurn;
   readonly memory: Memory;
   readonly control: Int32Array;
+  /** Transfers of cache lines since the last call; null when nobody counts them. */
+  readonly takeLineCounts: () => WordCount[] | null;
   readonly machine: MachineParts;
   /** The boot CPU's log; empty elsewhere. */
   readonly bootLog: readonly string[];
@@ -58,7 +61,7 @@ export async function attachCpu(machine: MachineParts, cpu: number, boots: boole
     tokens: config.tokens,
     origin,
   };
-  const { turn, memory, explore } = await createTurnAndMemory(parts);
+  const { turn, memory, explore, takeLineCounts } = await createTurnAndMemory(parts);
   const trace = ringOf(machine, cpu, () => turn.nowNs());
   const processor = new Cpu({
     id: cpu,
@@ -76,7 +79,7 @@ export async function attachCpu(machine: MachineParts, cpu: number, boots: boole
   turn.enter(1);
   try {
     const { kernel, log } = boots ? bootKernel(bootParts) : { kernel: attachKernel(bootParts), log: [] };
-    return { kernel, turn, memory, control, machine, explore, bootLog: log, local: null };
+    return { kernel, turn, memory, control, machine, explore, takeLineCounts, bootLog: log, local: null };
   } finally {
     turn.leave();
   }
@@ -96,21 +99,25 @@ interface TurnParts {
   readonly origin: HostMoment;
 }
 
-async function createTurnAndMemory(
-  parts: TurnParts,
-): Promise<{ turn: ThreadTurn; memory: Memory; explore: ExploreThread | null }> {
+type TurnAndMemory = Pick<CpuThread, "turn" | "memory" | "explore" | "takeLineCounts">;
+
+const countsNoLines = (): null => null;
+
+async function createTurnAndMemory(parts: TurnParts): Promise<TurnAndMemory> {
   if (shape.mode === "explore") {
     const { createExplore } = await import("../schedule/explore/create.ts");
     const thread = createExplore(parts);
-    return { turn: thread.turn, memory: thread.memory, explore: thread };
+    return { turn: thread.turn, memory: thread.memory, explore: thread, takeLineCounts: countsNoLines };
   }
   if (shape.mode === "virtual") {
     const { createVirtual } = await import("../schedule/virtual/create.ts");
-    return { ...createVirtual(parts), explore: null };
+    const { turn, memory } = createVirtual(parts);
+    return { turn, memory, explore: null, takeLineCounts: () => memory.takeLineCounts() };
   }
   const { ParallelTurn } = await import("../schedule/parallel.ts");
   const { PlainMemory } = await import("../memory/plain-memory.ts");
   const turn = new ParallelTurn(parts);
   const ram = parts.wasmRam ?? bug("a parallel machine has no WebAssembly memory");
-  return { turn, memory: new PlainMemory({ ...parts, ram, turn }), explore: null };
+  const memory = new PlainMemory({ ...parts, ram, turn });
+  return { turn, memory, explore: null, takeLineCounts: countsNoLines };
 }

@@ -10,11 +10,14 @@ import { Control } from "../memory/control.ts";
 import type { Memory } from "../memory/memory.ts";
 import { Regions } from "../memory/regions.ts";
 import { shape } from "../memory/shape.ts";
+import { struct, word } from "../memory/struct.ts";
 import { TraceEvent } from "../memory/trace.ts";
 import { BOOT_INFO, BootInfo, type BootRecord } from "../mm/boot/boot-info.ts";
 import { Mempolicies } from "../mm/pages/mempolicy.ts";
+import { PAGEBLOCK_PAGES } from "../mm/pages/migrate-types.ts";
 import { Page } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
+import { Pageblock } from "../mm/pages/page-globals.ts";
 import { passGate } from "../schedule/gate.ts";
 import { Barriers } from "../sync/barrier.ts";
 import { Completions } from "../sync/completion.ts";
@@ -40,6 +43,9 @@ import type { ResolvedConfig } from "./config.ts";
 import type { KernelImage } from "./image.ts";
 import type { PhaseResult } from "./program.ts";
 import { installTick } from "./tick.ts";
+
+/** Per-CPU memory given out at run time: nobody has said what it holds. */
+const PerCpuWord = struct("percpu_word", { value: word("owner-cpu") });
 
 const simulated = shape.mode === "virtual";
 
@@ -104,9 +110,7 @@ export class Kernel {
     this.image = parts.image;
     this.record = parts.record;
     const { cpu, memory, image } = parts;
-    image.layout.register(this.regions, this.topology.possibleCpus);
-    this.regions.add("boot_info", BOOT_INFO, BootInfo);
-    this.regions.add("mem_map", parts.record.memMap, Page, parts.record.maxPfn);
+    this.regions.addLater((regions) => this.nameMemory(regions));
     this.spin = parts.spin;
     this.rwlocks = new RwLocks(cpu, this.spin);
     this.seqlocks = new SeqLocks(cpu, this.spin);
@@ -133,6 +137,22 @@ export class Kernel {
     this.mempolicies = new Mempolicies(cpu, this.pages, this.topology.cpuNode[cpu.id]);
     this.pages.install({ report: (text) => this.printk(text) });
     installTick(cpu, this.rcu, this.pages);
+  }
+
+  /** Registers what boot has placed. */
+  private nameMemory(regions: Regions): void {
+    const { image, pages, record } = this;
+    const { possibleCpus } = this.topology;
+    const { perCpuStart, perCpuWords, reservedWords, dynamicWords, unitWords, memMap, maxPfn } = record;
+    image.layout.register(regions, possibleCpus);
+    regions.add("boot_info", BOOT_INFO, BootInfo);
+    regions.add("mem_map", memMap, Page, maxPfn);
+    regions.add("pageblock", pages.frames.pageblocks, Pageblock, Math.ceil(maxPfn / PAGEBLOCK_PAGES));
+    for (let cpu = 0; cpu < possibleCpus; cpu++) {
+      const reserved = perCpuStart + cpu * unitWords + perCpuWords;
+      regions.add(`pcpu_reserved@cpu${cpu}`, reserved, PerCpuWord, reservedWords);
+      regions.add(`pcpu_dynamic@cpu${cpu}`, reserved + reservedWords, PerCpuWord, dynamicWords);
+    }
   }
 
   /** Writes to the kernel log; a run's result carries what its CPUs wrote. */

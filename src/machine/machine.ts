@@ -86,6 +86,7 @@ export class Machine {
       cpuResults: outcome.cpuResults,
       locks: outcome.locks,
       interrupts: outcome.interrupts,
+      cacheLines: outcome.cacheLines,
       interrupted: options.signal?.aborted ?? false,
       fault: outcome.fault,
     };

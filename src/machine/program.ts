@@ -9,6 +9,7 @@ import type { Shape } from "../memory/shape.ts";
 import type { ScenarioDescription } from "../scenarios/description.ts";
 import type { WorkloadDescription } from "../workloads/description.ts";
 import type { Kernel } from "./kernel.ts";
+import type { LineReport } from "./line-report.ts";
 
 /** Values that a program is given: from `--set key=value` or the library's `options`. */
 export type ProgramOptions = Readonly<Record<string, string | number | boolean>>;
@@ -105,6 +106,8 @@ export interface RunResult {
   readonly locks: readonly LockResult[];
   /** Interrupts taken per vector, summed over CPUs. */
   readonly interrupts: Readonly<Record<string, number>>;
+  /** Lines that travelled between caches; only with `cacheLines`, in simulated time. */
+  readonly cacheLines: LineReport | null;
   /** True when Ctrl-C or `stop` ended it early: what was measured is kept. */
   readonly interrupted: boolean;
   readonly fault: Fault | null;

@@ -7,6 +7,7 @@
 import { Control, PANIC_MAIN } from "../memory/control.ts";
 import { raisePanic } from "../schedule/panic.ts";
 import { interruptCounts } from "./interrupts.ts";
+import { costOf, type LineReport } from "./line-report.ts";
 import type { CpuPool } from "./pool.ts";
 import type { CpuResult, Fault, LockResult, ProgramOptions } from "./program.ts";
 import type { CpuTask, MachineParts, RunValue } from "./task.ts";
@@ -29,6 +30,7 @@ export interface Outcome {
   readonly cpuResults: readonly CpuResult[];
   readonly interrupts: Readonly<Record<string, number>>;
   readonly locks: readonly LockResult[];
+  readonly cacheLines: LineReport | null;
   readonly fault: Fault | null;
 }
 
@@ -50,7 +52,7 @@ export class Run {
     const options = this.options.options ?? {};
     const common = { id: this.parts.id, moduleUrl, options };
     const setup = await this.sendAll([{ ...common, kind: "setup", cpu: 0, shared: null, values: [] }]);
-    const nothing = { cpuResults: [], interrupts: {}, locks: [] };
+    const nothing = { cpuResults: [], interrupts: {}, locks: [], cacheLines: null };
     if (setup.fault !== null) return { ...nothing, fault: setup.fault };
     const before = interruptCounts(this.parts.buffers.states, cpus);
     this.armControl();
@@ -67,11 +69,26 @@ export class Run {
     const ended = ran.values as RunValue[];
     const locks = ended.find((value) => value.locks !== null)?.locks ?? [];
     const cpuResults: CpuResult[] = ended.map(({ result }) => result);
+    const { cacheLines, fault } = await this.collectLines(ended);
+    if (fault !== null) return { ...nothing, fault };
     const interrupts = interruptCounts(this.parts.buffers.states, cpus);
     for (const label of Object.keys(interrupts)) interrupts[label] -= before[label];
     const values = cpuResults.map((r) => r.value);
     const checked = await this.sendAll([{ ...common, kind: "check", cpu: 0, shared, values }]);
-    return { cpuResults, interrupts, locks, fault: checked.fault };
+    return { cpuResults, interrupts, locks, cacheLines, fault: checked.fault };
+  }
+
+  /** The cache-line report, named by the boot CPU's thread before anything else changes what it names. */
+  private async collectLines(results: readonly RunValue[]): Promise<Pick<Outcome, "cacheLines" | "fault">> {
+    const counts = results.map(({ lines }) => lines).filter((lines) => lines !== null);
+    if (counts.length < results.length) return { cacheLines: null, fault: null };
+    const { values, fault } = await this.sendAll([{ kind: "lines", cpu: 0, id: this.parts.id, counts }]);
+    if (fault !== null) return { cacheLines: null, fault };
+    const report = values[0] as Omit<LineReport, "shareOfTime">;
+    const elapsedNs = results.reduce((sum, { result }) => sum + result.elapsedNs, 0);
+    const cyclesPerNs = this.parts.virtual?.profile.clockGHz ?? 1;
+    const shareOfTime = elapsedNs > 0 ? costOf(report.total) / (elapsedNs * cyclesPerNs) : 0;
+    return { cacheLines: { ...report, shareOfTime }, fault: null };
   }
 
   private armControl(): void {

@@ -14,6 +14,8 @@ import { explorePart, prepareCampaign } from "./explore-serve.ts";
 import { faultOf } from "./fault.ts";
 import { hangReport } from "./hang-report.ts";
 import { checkKernel, lockResults, renderReport } from "./inspect.ts";
+import { collectLines } from "./line-collect.ts";
+import { packCounts } from "./line-counts.ts";
 import type { KernelModule, LockResult } from "./program.ts";
 import type { CpuAnswer, CpuTask, RunValue } from "./task.ts";
 
@@ -64,6 +66,8 @@ async function execute(task: CpuTask): Promise<unknown> {
       return alone(threadOf(task.id), ({ kernel }) => checkKernel(kernel));
     case "proc":
       return alone(threadOf(task.id), ({ kernel }) => renderReport(kernel, task.report));
+    case "lines":
+      return collectLines(threadOf(task.id), task.counts);
     case "release":
       threads.delete(task.id);
       return null;
@@ -86,6 +90,7 @@ function alone<T>(thread: CpuThread, body: (thread: CpuThread) => T): T {
 
 /** The program's own preparations on this CPU. */
 function join(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "join" | "run" }): null {
+  thread.kernel.regions.forgetProgram();
   thread.local = module.attach?.(thread.kernel, task.options, task.shared) ?? null;
   return null;
 }
@@ -109,10 +114,12 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
       Atomics.store(control, Control.running, 1);
       Atomics.notify(control, Control.running);
     }
+    thread.takeLineCounts(); // what the program does is counted, not its preparations
     const startNs = kernel.cpu.nowNs();
     const value = module.run(kernel, task.options, task.shared, thread.local) ?? null;
     const elapsedNs = kernel.cpu.nowNs() - startNs;
     const locks = idleUntilAllEnd(thread);
+    const lines = thread.takeLineCounts();
     kernel.takeDown();
     const result = {
       cpu: task.cpu,
@@ -123,7 +130,7 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
       parks: doubles[(self + CpuControl.parks) >> 1] - before.parks,
       slices: doubles[(self + CpuControl.slices) >> 1] - before.slices,
     };
-    return { result, locks };
+    return { result, locks, lines: lines === null ? null : packCounts(lines) };
   } finally {
     turn.leave();
   }

@@ -124,6 +124,13 @@ export type CpuTask =
     }
   | { readonly kind: "inspect"; readonly cpu: number; readonly id: number }
   | { readonly kind: "proc"; readonly cpu: number; readonly id: number; readonly report: string }
+  | {
+      readonly kind: "lines";
+      readonly cpu: number;
+      readonly id: number;
+      /** Of each CPU, packed (line-counts). */
+      readonly counts: readonly Float64Array[];
+    }
   | { readonly kind: "release"; readonly cpu: number; readonly id: number };
 
 export type CpuAnswer =
@@ -136,4 +143,6 @@ export interface RunValue {
   readonly result: CpuResult;
   /** Of all CPUs; only from the one that ended last. */
   readonly locks: readonly LockResult[] | null;
+  /** Packed transfer counts (line-counts); null when they are not counted. */
+  readonly lines: Float64Array | null;
 }

@@ -13,6 +13,7 @@ import type { Memory } from "../memory/memory.ts";
 import { shape } from "../memory/shape.ts";
 import type { Pointer } from "../memory/units.ts";
 import type { Metric, WorkloadDescription } from "./description.ts";
+import { nameWords } from "./parts/named.ts";
 import { freeScratch, takeScratch } from "./parts/scratch.ts";
 
 export const describe: WorkloadDescription = {
@@ -40,6 +41,10 @@ const EVERY_BIT = -1;
 
 export function setup(kernel: Kernel): Pointer {
   return takeScratch(kernel, 1);
+}
+
+export function attach(kernel: Kernel, _options: ProgramOptions, shared: unknown): void {
+  nameWords(kernel, "passed_word", shared as Pointer);
 }
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): Row {

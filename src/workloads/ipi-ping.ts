@@ -11,6 +11,7 @@ import type { Pointer } from "../memory/units.ts";
 import type { MetricsValue, WorkloadDescription } from "./description.ts";
 import { callTarget, emptyFunction } from "./parts/call-target.ts";
 import { LatencyHistogram } from "./parts/latency-histogram.ts";
+import { nameWords } from "./parts/named.ts";
 import { freeScratch, takeScratch } from "./parts/scratch.ts";
 
 export const describe: WorkloadDescription = {
@@ -32,6 +33,10 @@ export const describe: WorkloadDescription = {
 
 export function setup(kernel: Kernel): Pointer {
   return takeScratch(kernel, 1);
+}
+
+export function attach(kernel: Kernel, _options: ProgramOptions, shared: unknown): void {
+  nameWords(kernel, "over", shared as Pointer);
 }
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): MetricsValue | null {

@@ -10,6 +10,7 @@ import type { Pointer } from "../memory/units.ts";
 import { MASK_CPUS } from "../sync/cpumask.ts";
 import type { WorkloadDescription } from "./description.ts";
 import { calledFunction } from "./parts/call-target.ts";
+import { nameWords } from "./parts/named.ts";
 import { freeScratch, takeScratch } from "./parts/scratch.ts";
 
 export const describe: WorkloadDescription = {
@@ -45,6 +46,10 @@ const SCALE = 0x1_0000;
 /** A cpumask for each CPU. */
 export function setup(kernel: Kernel): Pointer {
   return takeScratch(kernel, MASK_WORDS * kernel.cpus);
+}
+
+export function attach(kernel: Kernel, _options: ProgramOptions, shared: unknown): void {
+  nameWords(kernel, "masks", shared as Pointer, MASK_WORDS * kernel.cpus);
 }
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): Balance {

@@ -11,6 +11,7 @@ import type { WorkloadDescription } from "./description.ts";
 import { BusyLoop } from "./parts/busy-loop.ts";
 import { calledFunction } from "./parts/call-target.ts";
 import { GuardedPair } from "./parts/guarded-pair.ts";
+import { nameSection } from "./parts/named.ts";
 import { freeScratch, takeScratch } from "./parts/scratch.ts";
 import { formatLock, LOCK_WORDS, SECTION_KINDS, type Section, sectionOf } from "./parts/section.ts";
 
@@ -49,6 +50,14 @@ export function setup(kernel: Kernel, options: ProgramOptions): Pointer {
   const start = takeScratch(kernel, count * STRIDE);
   for (let i = 0; i < count; i++) formatLock(kernel, SECTION_KINDS[i % KINDS], start + i * STRIDE);
   return start;
+}
+
+export function attach(kernel: Kernel, options: ProgramOptions, shared: unknown): void {
+  const count = (options.locks as number) * KINDS;
+  for (let i = 0; i < count; i++) {
+    const kind = SECTION_KINDS[i % KINDS];
+    nameSection(kernel, `${kind} ${Math.floor(i / KINDS)}`, kind, (shared as Pointer) + i * STRIDE);
+  }
 }
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): { updates: number[] } {

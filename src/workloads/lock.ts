@@ -12,6 +12,7 @@ import type { Pointer } from "../memory/units.ts";
 import type { WorkloadDescription } from "./description.ts";
 import { BusyLoop } from "./parts/busy-loop.ts";
 import { GuardedPair } from "./parts/guarded-pair.ts";
+import { nameSection } from "./parts/named.ts";
 import { freeScratch, takeScratch } from "./parts/scratch.ts";
 import { formatLock, LOCK_WORDS, SECTION_KINDS, type SectionKind, sectionOf } from "./parts/section.ts";
 
@@ -36,6 +37,10 @@ export function setup(kernel: Kernel, options: ProgramOptions): Pointer {
   const lock = takeScratch(kernel, WORDS);
   formatLock(kernel, options.kind as SectionKind, lock);
   return lock;
+}
+
+export function attach(kernel: Kernel, options: ProgramOptions, shared: unknown): void {
+  nameSection(kernel, "lock", options.kind as SectionKind, shared as Pointer);
 }
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): { updates: number } {

@@ -8,7 +8,7 @@
 import type { Kernel } from "../machine/kernel.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import type { MetricsValue, WorkloadDescription } from "./description.ts";
-import { BlockTable, freeTable, type TableFrames, takeTable } from "./parts/block-table.ts";
+import { BlockTable, freeTable, nameTable, type TableFrames, takeTable } from "./parts/block-table.ts";
 import {
   BLOCK_OPTIONS,
   checkAllBack,
@@ -34,6 +34,10 @@ interface Shared extends PageShare {
 export function setup(kernel: Kernel, options: ProgramOptions): Shared {
   const share = planShare(kernel, options);
   return { ...share, table: takeTable(kernel, share.blocks * kernel.cpus) };
+}
+
+export function attach(kernel: Kernel, _options: ProgramOptions, shared: unknown): void {
+  nameTable(kernel, (shared as Shared).table);
 }
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): MetricsValue {

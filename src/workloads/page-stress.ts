@@ -9,6 +9,7 @@ import type { Pfn, Pointer } from "../memory/units.ts";
 import { Gfp, GfpFlag } from "../mm/pages/gfp.ts";
 import { MAX_ORDER } from "../mm/pages/migrate-types.ts";
 import type { WorkloadDescription } from "./description.ts";
+import { nameWords } from "./parts/named.ts";
 import { checkAllBack, type PageShare, restingFreePages } from "./parts/page-share.ts";
 import { freeScratch, takeScratch } from "./parts/scratch.ts";
 import { StampedBlocks } from "./parts/stamped-blocks.ts";
@@ -72,6 +73,10 @@ export function setup(kernel: Kernel, options: ProgramOptions): Shared {
   const freePages = restingFreePages(kernel);
   const budget = Math.floor((freePages * (options.fraction as number)) / kernel.cpus);
   return { blocks: Math.max(1, budget), freePages, mailbox: takeScratch(kernel, SLOTS) };
+}
+
+export function attach(kernel: Kernel, _options: ProgramOptions, shared: unknown): void {
+  nameWords(kernel, "mailbox", (shared as Shared).mailbox, SLOTS);
 }
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): { calls: number } {

@@ -13,6 +13,7 @@ import { wordsIn } from "../memory/struct.ts";
 import type { Pointer } from "../memory/units.ts";
 import { ArrayCounters, AtomicCounters, PerCpuCounter } from "../sync/percpu-counter.ts";
 import type { WorkloadDescription } from "./description.ts";
+import { nameCounters } from "./parts/named.ts";
 import { freeScratch, takeScratch } from "./parts/scratch.ts";
 
 const FORMS = ["percpu", "this-cpu", "array", "atomic"] as const;
@@ -50,6 +51,13 @@ export function setup(kernel: Kernel, options: ProgramOptions): Pointer {
   const at = takeScratch(kernel, wordsOf(kernel));
   if (form === "percpu" && !kernel.counters.init(at, 0)) bug("there is no per-CPU memory for a counter");
   return at;
+}
+
+export function attach(kernel: Kernel, options: ProgramOptions, shared: unknown): void {
+  const at = shared as Pointer;
+  const form = options.form as Form;
+  if (form === "percpu") kernel.regions.add("counter", at, PerCpuCounter);
+  else if (form !== "this-cpu") nameCounters(kernel, "counter", at, form === "array" ? kernel.cpus : 1);
 }
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): { added: number } {

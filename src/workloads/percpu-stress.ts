@@ -38,6 +38,10 @@ export function setup(kernel: Kernel): Shared {
   return { counter, out };
 }
 
+export function attach(kernel: Kernel, _options: ProgramOptions, shared: unknown): void {
+  kernel.regions.add("counter", (shared as Shared).counter, PerCpuCounter);
+}
+
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): { added: number } {
   const { cpu, counters } = kernel;
   const { counter } = shared as Shared;

@@ -34,6 +34,7 @@ export function runResult(shares: Shares, changes: Partial<RunResult> = {}): Run
     })),
     locks: [],
     interrupts: {},
+    cacheLines: null,
     interrupted: false,
     fault: null,
     ...changes,

@@ -7,6 +7,7 @@ import { bug } from "../../memory/bug.ts";
 import type { Memory } from "../../memory/memory.ts";
 import type { Random } from "../../memory/random.ts";
 import { FRAME_WORDS, frameOf, NO_PFN, type Pfn, type Pointer } from "../../memory/units.ts";
+import { nameWords } from "./named.ts";
 import { GFP } from "./page-share.ts";
 
 const CHUNK_SHIFT = Math.log2(FRAME_WORDS);
@@ -24,6 +25,10 @@ export function takeTable(kernel: Kernel, entries: number): TableFrames {
 
 export function freeTable(kernel: Kernel, frames: TableFrames): void {
   for (const pfn of frames) kernel.pages.freePage(pfn);
+}
+
+export function nameTable(kernel: Kernel, frames: TableFrames): void {
+  for (const pfn of frames) nameWords(kernel, "block_table", frameOf(pfn), FRAME_WORDS);
 }
 
 /** One CPU's view.  Entries are handed over at gates, so plain accesses do. */

@@ -64,8 +64,28 @@ describe("struct declarations", () => {
     expect(regions.describe(105, read)).toBe("things[0].lock.owner");
     expect(regions.describe(107, read)).toBe("things[0].ring[1]");
     expect(regions.describe(148, read)).toBe("things[1].last");
-    expect(regions.describe(139, read)).toBe("things[1].ring[1]");
+    expect(regions.describe(139, read)).toBe("things[1].free.prev");
+    expect(regions.describe(140, read)).toBe("things[1].ring[2]");
+    expect(regions.find(105, read)).toMatchObject({
+      path: "lock.owner",
+      partPath: "lock",
+      part: { name: "test_lock" },
+    });
     expect(regions.describe(99, read)).toBe("ram+0x18c");
+    expect(regions.describe(228, read)).toBe("ram+0x390");
+  });
+
+  test("the innermost of nested regions names an address", () => {
+    const regions = new Regions();
+    const read = (): number => 0;
+    regions.add("inner", 110, Lock);
+    regions.add("outer", 100, Lock, 50, 2);
+    regions.add("later", 150, Lock, 2, 2);
+    expect(regions.describe(111, read)).toBe("inner.owner");
+    expect(regions.describe(112, read)).toBe("outer[6].value");
+    expect(regions.describe(152, read)).toBe("later[1].value");
+    expect(regions.describe(199, read)).toBe("outer[49].owner");
+    expect(regions.describe(200, read)).toBe("ram+0x320");
   });
 
   test("an image binds statics and per-CPU slots to their places", () => {
