@@ -118,6 +118,7 @@ export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): V
       failed += wanted - count;
       return count;
     });
+    reader.nextRound();
     kernel.phase("read", () => byNode.reduce((lines, pfns, node) => lines + reader.read(node, pfns), 0));
     kernel.phase("free", () => {
       for (const pfn of byNode.flat()) {
@@ -204,6 +205,8 @@ class Reader {
   private readonly isStream: boolean;
   private readonly elapsedNs: number[];
   private readonly readLines: number[];
+  /** Rounds begun: each reads other lines, which nobody has in a cache from the round before. */
+  private round = -1;
   /** What was read, so that reading is not idle. */
   private seen = 0;
 
@@ -213,6 +216,10 @@ class Reader {
     this.isStream = options.pattern === "stream";
     this.elapsedNs = new Array(kernel.topology.nodes).fill(0);
     this.readLines = new Array(kernel.topology.nodes).fill(0);
+  }
+
+  nextRound(): void {
+    this.round++;
   }
 
   /** Reads the pages `pfns` of `node`; returns how many lines. */
@@ -235,13 +242,16 @@ class Reader {
   private readStream(pfn: Pfn): void {
     const { memory } = this.kernel;
     const frame = frameOf(pfn);
-    for (let line = 0; line < this.lines; line++) this.seen ^= memory.read(frame + line * LINE_WORDS);
+    for (let i = 0; i < this.lines; i++) {
+      const line = (this.round * this.lines + i) % LINES;
+      this.seen ^= memory.read(frame + line * LINE_WORDS);
+    }
   }
 
   /** One line of each page.  In each pass another, and no two that follow each other are less than 27 lines apart. */
   private readFar(order: readonly Pfn[], pass: number): void {
     const { memory } = this.kernel;
-    const offset = ((pass * 37) % LINES) * LINE_WORDS;
+    const offset = (((this.round * this.lines + pass) * 37) % LINES) * LINE_WORDS;
     for (const pfn of order) this.seen ^= memory.read(frameOf(pfn) + offset);
   }
 }

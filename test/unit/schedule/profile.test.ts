@@ -1,9 +1,12 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type TopologyConfig, topologyOf } from "../../../src/hardware/topology.ts";
 import { resolveCosts } from "../../../src/schedule/virtual/profile.ts";
 import { validateProfile } from "../../../src/schedule/virtual/profile-check.ts";
 import { topologyDefaults } from "../../../src/schedule/virtual/profile-topology.ts";
 import { DEFAULT_PROFILE, loadProfile, profileNames } from "../../../src/schedule/virtual/profiles.ts";
+import { projectFolder } from "../../support/folder.ts";
 
 const good = loadProfile(DEFAULT_PROFILE);
 const twoNodes = {
@@ -272,6 +275,12 @@ test("every profile that ships is valid and its machine can be built in full", (
       new Array(profile.machine.nodes).fill(cpus / profile.machine.nodes),
     );
   }
+});
+
+test("the example of the documentation is a profile", () => {
+  const text = readFileSync(join(projectFolder, "docs/SIMULATED-TIME.md"), "utf8");
+  const example = /```json\n([\s\S]*?)```/.exec(text)?.[1] ?? "";
+  expect(validateProfile(JSON.parse(example), "example").machine.nodes).toBe(2);
 });
 
 /** Paths of the figures of a profile, by object: "transfer.cluster". */
