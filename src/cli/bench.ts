@@ -1,6 +1,7 @@
 /** `smpsim bench`: one workload over CPU counts. */
 
 import type { Command } from "commander";
+import { Audit } from "../experiment/audit.ts";
 import { type BaselineComparison, compareWithBaseline } from "../experiment/baseline.ts";
 import { simulationOf } from "../experiment/clock.ts";
 import { plural } from "../experiment/format.ts";
@@ -25,6 +26,7 @@ interface BenchFlags extends MachineFlags, Delivery {
   readonly repeats?: number;
   readonly compare?: string;
   readonly check?: boolean;
+  readonly audit?: boolean;
   readonly trace?: string;
   readonly baseline?: string;
   readonly threshold?: number;
@@ -67,6 +69,10 @@ export function addBench(program: Command): void {
     )
     .option("--compare <key=a,b>", "measure two or more values of a setting side by side")
     .option("--check", "test the invariants of every subsystem after each run")
+    .option(
+      "--audit",
+      "with --mode virtual: do each run twice and compare clocks, statistics and RAM; exit code 1 if they differ",
+    )
     .option("--json", "print one JSON document")
     .option("--csv", "print the single runs as CSV")
     .option("--out <file>", "write a page with plots")
@@ -95,10 +101,13 @@ async function bench(workload: string, flags: BenchFlags): Promise<void> {
     ...(flags.seconds === undefined ? {} : { seconds: flags.seconds }),
     ...(flags.operations === undefined ? {} : { operations: flags.operations }),
     check: flags.check ?? false,
+    audit: flags.audit ?? false,
   });
   const baseline = flags.baseline === undefined ? null : readBaseline(flags.baseline);
   const interruption = watchInterrupts();
-  const experiment = await measure(plan, titleOf(workload, flags.compare), interruption.signal);
+  const audit = flags.audit ? new Audit() : null;
+  const title = titleOf(workload, flags.compare);
+  const experiment = await measure(plan, title, { signal: interruption.signal, audit });
   const report = newReport(`smpsim bench ${workload}`, [experiment]);
   const threshold = flags.threshold === undefined ? {} : { threshold: flags.threshold / 100 };
   const comparison = baseline === null ? null : compareWithBaseline(report, baseline, threshold);
@@ -110,14 +119,18 @@ async function bench(workload: string, flags: BenchFlags): Promise<void> {
 }
 
 /** Runs the plan with progress on stderr. */
-export async function measure(plan: SweepPlan, title: string, signal: AbortSignal): Promise<Experiment> {
+export async function measure(
+  plan: SweepPlan,
+  title: string,
+  { signal, audit = null }: { readonly signal: AbortSignal; readonly audit?: Audit | null },
+): Promise<Experiment> {
   for (const { machine } of plan.variants) {
     const warning = lockWarning({ ...plan.machine, ...machine }, Math.max(...plan.cpus));
     if (warning !== null) say(warning);
   }
   const progress = new ProgressLine();
   const outcome = await sweep(plan, {
-    run: runOnMachine,
+    run: audit?.run ?? runOnMachine,
     signal,
     onProgress: ({ cpus, variant, repeat, repeats, done, total }) => {
       const where = `${plan.workload}, ${plural(cpus, "CPU")}`;
@@ -126,7 +139,7 @@ export async function measure(plan: SweepPlan, title: string, signal: AbortSigna
     },
   });
   progress.clear();
-  return experimentOf(plan, outcome, title);
+  return experimentOf(plan, outcome, title, audit?.result);
 }
 
 export const hasFault = (experiment: Experiment): boolean =>
@@ -138,6 +151,11 @@ function exitCodeOf(
   failIfSlower: boolean,
 ): number {
   if (hasFault(experiment)) return 1;
+  const differences = experiment.audit?.differences ?? [];
+  if (differences.length > 0) {
+    say(`audit: runs were not the same twice:\n  ${differences.join("\n  ")}`);
+    return 1;
+  }
   const isSlower = comparison?.rows.some((row) => row.verdict === "slower") ?? false;
   if (failIfSlower && isSlower) say("a row is slower than the baseline");
   return failIfSlower && isSlower ? 1 : 0;

@@ -1,7 +1,7 @@
 /** Hands a report to whoever asked for it: tables, JSON or CSV on stdout, a page in a file. */
 
 import { readFileSync } from "node:fs";
-import type { BaselineComparison } from "../experiment/baseline.ts";
+import type { BaselineComparison, ComparedRow } from "../experiment/baseline.ts";
 import { reportOf } from "../experiment/bench.ts";
 import { conditionsOf } from "../experiment/clock-words.ts";
 import { csvOf } from "../experiment/csv.ts";
@@ -88,7 +88,7 @@ function printComparison(comparison: BaselineComparison): void {
       count(row.oldOpsPerSecond),
       count(row.newOpsPerSecond),
       ratio(row.ratio),
-      `${ratio(row.low)} to ${Number.isFinite(row.high) ? ratio(row.high) : "∞"}`,
+      intervalOf(row),
       colour[row.verdict](row.verdict),
     ],
   }));
@@ -102,14 +102,20 @@ function printComparison(comparison: BaselineComparison): void {
     "interval",
     "verdict",
   ];
+  const isExact = comparison.rows.every(({ low, high }) => low === high);
   const notes = [
-    `intervals of ${percent(comparison.confidence)} (Hodges and Lehmann); differences below ` +
-      `${percent(comparison.threshold)} do not count; unclear: more repeats are needed`,
+    isExact
+      ? `simulated time repeats exactly; differences below ${percent(comparison.threshold)} do not count`
+      : `intervals of ${percent(comparison.confidence)} (Hodges and Lehmann); differences below ` +
+        `${percent(comparison.threshold)} do not count; unclear: more repeats are needed`,
     ...comparison.warnings,
   ];
   print(renderTable({ title: "Verdict", columns, rows }));
   for (const note of notes) print(dim(note));
 }
+
+const intervalOf = ({ low, high }: ComparedRow): string =>
+  low === high ? "exact" : `${ratio(low)} to ${Number.isFinite(high) ? ratio(high) : "∞"}`;
 
 function sayFaults(experiment: Experiment): void {
   for (const { label, rows } of experiment.variants) {

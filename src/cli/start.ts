@@ -94,7 +94,7 @@ async function start(flags: StartFlags): Promise<void> {
   for (const [i, { question, plan }] of plans.entries()) {
     if (interruption.signal.aborted) break;
     say(`[${i + 1}/${plans.length}] ${question.title}`);
-    experiments.push(await measure(plan, question.title, interruption.signal));
+    experiments.push(await measure(plan, question.title, interruption));
   }
   await deliver(newReport("smpsim: the standard sweep", experiments), flags);
   process.exitCode = interruption.exitCode(experiments.some(hasFault) ? 1 : 0);

@@ -13,7 +13,7 @@ import { decimal, parseCpuCount } from "./values.ts";
 interface StressFlags extends MachineFlags {
   readonly cpus?: number;
   readonly seconds: number;
-  readonly roundSeconds: number;
+  readonly roundSeconds?: number;
   readonly checks?: boolean;
   readonly json?: boolean;
 }
@@ -22,6 +22,7 @@ const EXAMPLES = `
 Examples:
   smpsim stress page-stress --cpus 4 --seconds 30
   smpsim stress page-stress --cpus 8 --tokens free --seed 7    the host may preempt a CPU anywhere
+  smpsim stress page-stress --cpus 64 --mode virtual           simulated CPUs in simulated time: round k repeats exactly
   smpsim stress lock-stress --checks --set lock=./my-lock.ts   a lock of your own, with costly assertions
 
 A failure prints the seed and the command that repeats it.  Real races need not come back at the first try: repeat with
@@ -32,12 +33,17 @@ export function addStress(program: Command): void {
     .command("stress <workload>")
     .description("rounds of random work, every subsystem's invariants checked after each")
     .option("--cpus <n>", "CPUs, 1 to 256 (default: the host's cores)", parseCpuCount)
-    .option("--seconds <n>", "length in all, 0.1 to 86400", (t) => decimal("--seconds", t, 0.1, 86400), 10)
+    .option(
+      "--seconds <n>",
+      "length in all by the host's clock, 0.1 to 86400",
+      (t) => decimal("--seconds", t, 0.1, 86400),
+      10,
+    )
     .option(
       "--round-seconds <n>",
-      "length of a round, 0.01 to 3600",
-      (t) => decimal("--round-seconds", t, 0.01, 3600),
-      0.5,
+      "length of a round, 0.01 to 3600 (default 0.5); with --mode virtual in simulated seconds, 0.00001 to 10 " +
+        "(default 0.001)",
+      (t) => decimal("--round-seconds", t, 0, 3600),
     )
     .option("--checks", "costly assertions while it runs, too")
     .option("--json", "print one JSON document");
@@ -61,7 +67,7 @@ async function run(workload: string, flags: StressFlags): Promise<void> {
     machine,
     options: choice.options,
     seconds: flags.seconds,
-    roundSeconds: flags.roundSeconds,
+    ...(flags.roundSeconds === undefined ? {} : { roundSeconds: flags.roundSeconds }),
     signal: interruption.signal,
     onRound: ({ number, operations, elapsedSeconds }) => {
       if (!process.stderr.isTTY) return;

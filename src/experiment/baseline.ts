@@ -3,7 +3,7 @@
  *
  * The verdict needs both: an interval of the throughput ratio that excludes 1, and a ratio beyond the threshold.
  * "Same" is a finding too: the whole interval lies within the threshold.  Everything else is unclear, and more repeats
- * help.  Ratio and interval are Hodges and Lehmann's (rank-test.ts); that a verdict rests on an interval of the effect
+ * help.  Single runs in simulated time need no interval: they repeat exactly.  Otherwise ratio and interval are Hodges and Lehmann's (rank-test.ts); that a verdict rests on an interval of the effect
  * and not on a test alone follows Kalibera and Jones, "Rigorous benchmarking in reasonable time" (ISMM 2013).
  * What it cannot see: differences between two invocations that are there without any change (memory placement, other
  * load); compare reports that ran on the same quiet host, and repeat both.
@@ -65,7 +65,9 @@ export function compareWithBaseline(
     }
     warnings.push(...settingWarnings(entry, match));
     const [first, second] = [samplesOf(match), samplesOf(entry)];
-    const interval = ratioInterval(first, second, confidence);
+    const interval = isExact(entry, match)
+      ? exactRatio(match, entry)
+      : ratioInterval(first, second, confidence);
     rows.push({
       workload: entry.experiment.workload,
       variant: entry.variant,
@@ -75,11 +77,20 @@ export function compareWithBaseline(
       oldOpsPerSecond: match.phase.opsPerSecond.median,
       newOpsPerSecond: entry.phase.opsPerSecond.median,
       ...interval,
-      p: rankTest(first, second).p,
+      p: isExact(entry, match) ? Number(interval.ratio === 1) : rankTest(first, second).p,
       verdict: verdictOf(interval, threshold),
     });
   }
   return { confidence, threshold, rows, warnings: [...new Set(warnings)] };
+}
+
+/** Single runs in simulated time repeat bit for bit: what differs between them is a difference. */
+const isExact = (...entries: readonly Entry[]): boolean =>
+  entries.every(({ mode, row }) => mode === "virtual" && row.runs.length === 1);
+
+function exactRatio(before: Entry, after: Entry): { ratio: number; low: number; high: number } {
+  const ratio = after.phase.opsPerSecond.median / before.phase.opsPerSecond.median;
+  return { ratio, low: ratio, high: ratio };
 }
 
 /** See the module's header. */
@@ -97,15 +108,22 @@ export function verdictOf(
 interface Entry {
   readonly experiment: Experiment;
   readonly variant: string;
+  readonly mode: Experiment["mode"];
+  /** The simulated machine; "" by the host's clock. */
+  readonly profile: string;
   readonly row: Row;
   readonly phase: PhaseRow;
 }
 
 function entriesOf(report: Report): Entry[] {
   return report.experiments.flatMap((experiment) =>
-    experiment.variants.flatMap(({ label, rows }) =>
-      rows.flatMap((row) => row.phases.map((phase) => ({ experiment, variant: label, row, phase }))),
-    ),
+    experiment.variants.flatMap(({ label, rows, ...variant }) => {
+      // Reports of before simulated time have neither.
+      const mode = variant.mode ?? experiment.mode;
+      const profile = variant.simulation?.profile ?? "";
+      const entry = { experiment, variant: label, mode, profile };
+      return rows.flatMap((row) => row.phases.map((phase) => ({ ...entry, row, phase })));
+    }),
   );
 }
 
@@ -113,7 +131,7 @@ const keyOf = (entry: Entry): string =>
   JSON.stringify([
     entry.experiment.title,
     entry.experiment.workload,
-    entry.experiment.mode,
+    entry.mode,
     entry.variant,
     entry.phase.name,
     entry.row.cpus,
@@ -147,7 +165,11 @@ function settingWarnings(entry: Entry, match: Entry): string[] {
     const warning = loadWarning(experiment.othersShare ?? null);
     return warning === null ? [] : [`${experiment.workload}, ${when}: ${warning}`];
   });
-  return [...busy, ...differences(entry, match)];
+  const machines =
+    entry.profile === match.profile
+      ? []
+      : [`the simulated machine differs: ${match.profile} in the baseline, ${entry.profile} here`];
+  return [...busy, ...machines, ...differences(entry, match)];
 }
 
 function differences(entry: Entry, match: Entry): string[] {

@@ -2,6 +2,7 @@
 
 import type { MachineConfig } from "../machine/config.ts";
 import type { ProgramOptions } from "../machine/program.ts";
+import { Audit } from "./audit.ts";
 import { hostDescription, versions } from "./host.ts";
 import { runOnMachine } from "./machine-runner.ts";
 import { experimentOf, planSweep } from "./plan.ts";
@@ -26,6 +27,8 @@ export interface BenchOptions {
   readonly options?: ProgramOptions;
   /** Test every subsystem's invariants after each run. */
   readonly check?: boolean;
+  /** Simulated time: do each run twice, and compare clocks, statistics and RAM. */
+  readonly audit?: boolean;
   /** Ends it early; what was measured is kept. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: SweepProgress) => void;
@@ -45,12 +48,13 @@ export async function bench(workload: string, options: BenchOptions = {}): Promi
     machine,
     options: given,
   });
+  const audit = wish.audit ? new Audit() : null;
   const outcome = await sweep(plan, {
-    run: runOnMachine,
+    run: audit?.run ?? runOnMachine,
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined ? {} : { onProgress }),
   });
-  return reportOf(workload, `bench("${workload}")`, [experimentOf(plan, outcome, workload)]);
+  return reportOf(workload, `bench("${workload}")`, [experimentOf(plan, outcome, workload, audit?.result)]);
 }
 
 /** A report of what this host measured just now; `command` is what repeats it. */

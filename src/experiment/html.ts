@@ -173,7 +173,7 @@ function baselineSection(comparison: BaselineComparison): string {
       count(row.oldOpsPerSecond),
       count(row.newOpsPerSecond),
       ratio(row.ratio),
-      `${ratio(row.low)} to ${ratio(row.high)}`,
+      row.low === row.high ? "exact" : `${ratio(row.low)} to ${ratio(row.high)}`,
     ];
     const verdict = `<td class="${row.verdict}">${row.verdict}</td>`;
     return `<tr>${[...cells, ...figures].map((c) => `<td>${escapeHtml(c)}</td>`).join("")}${verdict}</tr>`;

@@ -8,7 +8,7 @@ import type { RunRequest } from "./sweep.ts";
 
 /** Boots a machine, runs the request on it, checks it when asked, and halts it. */
 export async function runOnMachine(request: RunRequest): Promise<RunResult> {
-  return (await runAndKeepTrace(request)).result;
+  return (await runAndSee(request, () => null)).result;
 }
 
 export interface TracedRun {
@@ -18,6 +18,21 @@ export interface TracedRun {
 
 /** The same, with what the trace rings hold at the end. */
 export async function runAndKeepTrace(request: RunRequest): Promise<TracedRun> {
+  const { result, seen } = await runAndSee(request, (machine) => machine.traces());
+  return { result, traces: seen };
+}
+
+/** The same, with a digest of what the run left in RAM; "" after a fault. */
+export async function runAndDigest(request: RunRequest): Promise<{ result: RunResult; digest: string }> {
+  const { result, seen } = await runAndSee(request, (machine) => machine.digest());
+  return { result, digest: result.fault === null ? seen : "" };
+}
+
+/** Boots, runs, lets `see` look at the machine before it is checked, and halts. */
+async function runAndSee<T>(
+  request: RunRequest,
+  see: (machine: Machine) => T,
+): Promise<{ result: RunResult; seen: T }> {
   const machine = await Machine.boot(request.machine);
   const { seconds, operations, signal, options } = request;
   const ran = await machine.run(request.workload, {
@@ -26,9 +41,9 @@ export async function runAndKeepTrace(request: RunRequest): Promise<TracedRun> {
     ...(operations === undefined ? {} : { operations }),
     ...(signal === undefined ? {} : { signal }),
   });
+  const seen = see(machine);
   const fault = ran.fault === null && request.check ? (await machine.check()).fault : ran.fault;
   if (fault?.kind === "usage") throw new UsageError(fault.message);
-  const traces = machine.traces();
   await machine.halt();
-  return { result: { ...ran, fault }, traces };
+  return { result: { ...ran, fault }, seen };
 }

@@ -9,7 +9,7 @@ import type { ProgramOptions } from "../machine/program.ts";
 import { UsageError } from "../memory/bug.ts";
 import { resolveOptions, type WorkloadDescription } from "../workloads/description.ts";
 import { type Clock, clockOf, LENGTHS, runSeconds, simulationOf } from "./clock.ts";
-import type { Experiment } from "./report-model.ts";
+import type { AuditResult, Experiment } from "./report-model.ts";
 import { parseSetting, splitSettings } from "./settings.ts";
 import type { SweepOutcome, SweepPlan, Variant } from "./sweep.ts";
 
@@ -26,6 +26,8 @@ export interface SweepWish {
   readonly seconds?: number;
   readonly operations?: number;
   readonly check?: boolean;
+  /** Each run is done twice and compared; only in simulated time. */
+  readonly audit?: boolean;
 }
 
 /** The plan for `wish`.  Throws UsageError when any machine or option of it is not valid. */
@@ -43,6 +45,11 @@ export function planSweep(wish: SweepWish): SweepPlan {
   }
   const clocks = variants.map((variant) => clockOf({ ...machine, ...variant.machine }));
   const [clock] = clocks;
+  if (wish.audit && clocks.includes("parallel")) {
+    throw new UsageError(
+      "audit: needs simulated time (--mode virtual): by the host's clock no run is like another",
+    );
+  }
   const isMixed = clocks.some((other) => other !== clock);
   return {
     workload,
@@ -84,7 +91,12 @@ const nameOf = (clock: Clock, machine: MachineConfig): string =>
   clock === "virtual" ? `simulated ${simulationOf(machine)?.profile}` : "this computer";
 
 /** What the report says of a plan that was run. */
-export function experimentOf(plan: SweepPlan, outcome: SweepOutcome, title: string): Experiment {
+export function experimentOf(
+  plan: SweepPlan,
+  outcome: SweepOutcome,
+  title: string,
+  audit: AuditResult | null = null,
+): Experiment {
   const { cpus: _, ...machine } = plan.machine;
   return {
     title,
@@ -98,6 +110,7 @@ export function experimentOf(plan: SweepPlan, outcome: SweepOutcome, title: stri
     options: plan.options,
     variants: outcome.variants,
     usage: outcome.usage,
+    audit,
     othersShare: outcome.othersShare,
     interrupted: outcome.interrupted,
   };

@@ -52,6 +52,8 @@ export interface Experiment {
   readonly variants: readonly VariantResult[];
   /** What it cost the host. */
   readonly usage: HostUsage;
+  /** Null when nobody asked for one. */
+  readonly audit: AuditResult | null;
   /** Share of the host's cores that other programs used meanwhile; null when it cannot be told. */
   readonly othersShare: number | null;
   /** Ended early by Ctrl-C: rows are missing or rest on fewer runs. */
@@ -62,6 +64,13 @@ export interface Experiment {
 export interface HostUsage {
   readonly seconds: number;
   readonly peakMemoryBytes: number;
+}
+
+/** Whether runs that were done twice were the same twice. */
+export interface AuditResult {
+  readonly runs: number;
+  /** What was not the same, a line each. */
+  readonly differences: readonly string[];
 }
 
 /** The machine whose clock measured a variant in simulated time. */

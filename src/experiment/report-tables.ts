@@ -3,7 +3,7 @@
 import { EXTRAPOLATED, isExtrapolated, isMixed, simulationNotes, wordsOf } from "./clock-words.ts";
 import { count, duration, percent, plural, ratio } from "./format.ts";
 import { loadWarning } from "./host-load.ts";
-import type { Experiment, MetricRow, PhaseRow, Row, VariantResult } from "./report-model.ts";
+import type { AuditResult, Experiment, MetricRow, PhaseRow, Row, VariantResult } from "./report-model.ts";
 import { medianOf, relativeMad } from "./statistics.ts";
 
 export interface Table {
@@ -279,6 +279,11 @@ function inUnit(value: number, unit: string): string {
   return unit === "" ? count(value) : `${count(value)} ${unit}`;
 }
 
+const auditNote = ({ runs, differences }: AuditResult): string =>
+  differences.length === 0
+    ? `audit: ${plural(runs, "run")}, each done twice with the same clocks, statistics and RAM`
+    : `audit: runs were not the same twice: ${differences.join("; ")}`;
+
 /** Sentences that explain the marks in an experiment's tables. */
 export function tableNotes(experiment: Experiment): string[] {
   const rows = experiment.variants.flatMap((v) => v.rows);
@@ -293,6 +298,7 @@ export function tableNotes(experiment: Experiment): string[] {
   }
   const warning = loadWarning(experiment.othersShare);
   if (warning !== null) notes.push(warning);
+  if (experiment.audit) notes.push(auditNote(experiment.audit));
   if (rows.some(isCutShort)) notes.push(`${CUT_SHORT} cut short: its run was stopped before its time was up`);
   return notes;
 }

@@ -2,21 +2,24 @@
  * Stress: rounds of random work on one machine, and after each the invariants of every subsystem, at rest.
  *
  * One machine for all rounds, so that what one leaves behind is the next one's start: leaks and drifting counters add up
- * until a check sees them.
+ * until a check sees them.  In simulated time a round is as long by the simulated clock as it is asked to be, whatever
+ * the host does meanwhile: round k of a seed is the same each time.
  */
 
 import type { MachineConfig } from "../machine/config.ts";
 import { Machine } from "../machine/machine.ts";
 import type { Fault, ProgramOptions } from "../machine/program.ts";
 import { UsageError } from "../memory/bug.ts";
+import { type Clock, clockOf, runSeconds } from "./clock.ts";
 
 export interface StressPlan {
   readonly workload: string;
   readonly machine: MachineConfig;
   readonly options: ProgramOptions;
-  /** In all. */
+  /** In all, by the host's clock. */
   readonly seconds: number;
-  readonly roundSeconds: number;
+  /** By the machine's clock; default 0.5, in simulated time 0.001. */
+  readonly roundSeconds?: number;
   readonly signal: AbortSignal;
   readonly onRound?: (round: StressRound) => void;
 }
@@ -37,7 +40,12 @@ export interface StressResult {
   readonly fault: Fault | null;
 }
 
+const ROUND_SECONDS: Readonly<Record<Clock, number>> = { parallel: 0.5, virtual: 0.001 };
+
 export async function stress(plan: StressPlan): Promise<StressResult> {
+  const clock = clockOf(plan.machine);
+  const roundSeconds = plan.roundSeconds ?? ROUND_SECONDS[clock];
+  runSeconds(clock, roundSeconds);
   const machine = await Machine.boot(plan.machine);
   const startedAt = performance.now();
   const elapsed = (): number => (performance.now() - startedAt) / 1000;
@@ -47,7 +55,8 @@ export async function stress(plan: StressPlan): Promise<StressResult> {
   while (fault === null && elapsed() < plan.seconds && !plan.signal.aborted) {
     const result = await machine.run(plan.workload, {
       options: plan.options,
-      seconds: Math.min(plan.roundSeconds, Math.max(0.01, plan.seconds - elapsed())),
+      seconds:
+        clock === "virtual" ? roundSeconds : Math.min(roundSeconds, Math.max(0.01, plan.seconds - elapsed())),
       signal: plan.signal,
     });
     rounds++;

@@ -86,6 +86,7 @@ export function reportOf(rows: readonly (readonly RunResult[])[], label = ""): R
           },
         ],
         usage: { seconds: 2, peakMemoryBytes: 2 ** 28 },
+        audit: null,
         othersShare: null,
         interrupted: false,
       },
