@@ -1,7 +1,7 @@
 /**
  * How close simulated time comes to the published curves, and the fit of the profile to them.
  *
- *   node bench/calibrate.ts                       every core count from 1 to 26; writes docs/calibration.json
+ *   node bench/calibrate.ts                       every core count from 1 to 26; writes docs/calibration.json and .svg
  *   node bench/calibrate.ts --cores 1,4,26        some
  *   node bench/calibrate.ts --pages 16384,65536   the same at other sizes, and how much that changes
  *   node bench/calibrate.ts --fit --cores 1,2,4,8 fits the parameters and writes the profile
@@ -18,8 +18,9 @@ import { destroyIdlePools } from "../src/machine/pool.ts";
 import type { Profile } from "../src/schedule/virtual/profile.ts";
 import { leastSquares } from "./calibration/least-squares.ts";
 import { clampTo, PARAMETERS, valuesOf, withValues } from "./calibration/parameters.ts";
+import { plotOf } from "./calibration/plot.ts";
 import { CORES, publishedCurves } from "./calibration/published.ts";
-import { errorTable, type Point, summary } from "./calibration/report.ts";
+import { errorTable, type Point, sizeEffect, summary } from "./calibration/report.ts";
 import { simulate, writeProfile } from "./calibration/simulate.ts";
 
 const PROFILE = fileURLToPath(
@@ -81,8 +82,12 @@ async function check(): Promise<void> {
     console.log(summary(points));
     bySize.push({ pages, points });
   }
-  writeFileSync(flags.out, `${JSON.stringify({ command: "node bench/calibrate.ts", bySize }, null, 1)}\n`);
+  if (bySize.length > 1) console.log(sizeEffect(bySize[0].points, bySize[bySize.length - 1].points));
+  writeFileSync(flags.out, `${JSON.stringify({ command: commandLine(), bySize }, null, 1)}\n`);
+  writeFileSync(flags.out.replace(/\.json$/, ".svg"), plotOf(bySize[0].points));
 }
+
+const commandLine = (): string => ["node bench/calibrate.ts", ...process.argv.slice(2)].join(" ");
 
 async function measure(profileFile: string, pages: number): Promise<Point[]> {
   const points: Point[] = [];

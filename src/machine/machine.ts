@@ -16,6 +16,7 @@ import { hostMoment } from "../schedule/host-clock.ts";
 import { ParallelTurn } from "../schedule/parallel.ts";
 import { createTables, type VirtualParts } from "../schedule/virtual/create.ts";
 import { createBuffers, ringOf } from "./buffers.ts";
+import { collectGarbage, isTimeToCollect } from "./collect.ts";
 import { type MachineConfig, type ResolvedConfig, resolveConfig } from "./config.ts";
 import { type CampaignOptions, type CampaignResult, CampaignRun } from "./explore-run.ts";
 import type { CheckReport } from "./inspect.ts";
@@ -186,7 +187,9 @@ export class Machine {
     if (this.state === "running") throw new UsageError("the machine is running; stop its program first");
     if (this.state === "dead") return;
     this.state = "dead";
-    await this.broadcast((cpu) => ({ kind: "release", cpu, id: this.parts.id }));
+    const collect = isTimeToCollect(this.config.memoryBytes);
+    await this.broadcast((cpu) => ({ kind: "release", cpu, id: this.parts.id, collect }));
+    if (collect) collectGarbage();
     await this.pool.release();
   }
 

@@ -10,6 +10,7 @@ import { KernelBug, MachineStopped } from "../memory/bug.ts";
 import { Control, CpuControl, cpuControl } from "../memory/control.ts";
 import { raisePanic } from "../schedule/panic.ts";
 import { attachCpu, type CpuThread } from "./attach.ts";
+import { collectGarbage } from "./collect.ts";
 import { explorePart, prepareCampaign } from "./explore-serve.ts";
 import { faultOf } from "./fault.ts";
 import { hangReport } from "./hang-report.ts";
@@ -70,6 +71,7 @@ async function execute(task: CpuTask): Promise<unknown> {
       return collectLines(threadOf(task.id), task.counts);
     case "release":
       threads.delete(task.id);
+      if (task.collect) collectGarbage();
       return null;
   }
 }

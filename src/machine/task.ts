@@ -131,7 +131,13 @@ export type CpuTask =
       /** Of each CPU, packed (line-counts). */
       readonly counts: readonly Float64Array[];
     }
-  | { readonly kind: "release"; readonly cpu: number; readonly id: number };
+  | {
+      readonly kind: "release";
+      readonly cpu: number;
+      readonly id: number;
+      /** Much memory of halted machines has come together: collect it. */
+      readonly collect: boolean;
+    };
 
 export type CpuAnswer =
   | { readonly ok: true; readonly value: unknown; readonly threadId: number }
