@@ -12,7 +12,13 @@ import type { Experiment } from "../experiment/report-model.ts";
 import { type SweepPlan, sweep } from "../experiment/sweep.ts";
 import { UsageError } from "../memory/bug.ts";
 import { watchInterrupts } from "./interrupt.ts";
-import { addMachineFlags, chooseMachine, completeConfig, type MachineFlags } from "./machine-flags.ts";
+import {
+  addMachineFlags,
+  type Choice,
+  chooseMachine,
+  completeConfig,
+  type MachineFlags,
+} from "./machine-flags.ts";
 import { printJson, say } from "./output.ts";
 import { ProgressLine } from "./progress.ts";
 import { type Delivery, deliver, newReport, readBaseline } from "./report-output.ts";
@@ -27,6 +33,7 @@ interface BenchFlags extends MachineFlags, Delivery {
   readonly compare?: string;
   readonly check?: boolean;
   readonly audit?: boolean;
+  readonly cacheLines?: boolean;
   readonly trace?: string;
   readonly baseline?: string;
   readonly threshold?: number;
@@ -76,6 +83,8 @@ export function addBench(program: Command): void {
     .option("--json", "print one JSON document")
     .option("--csv", "print the single runs as CSV")
     .option("--out <file>", "write a page with plots")
+    .option("--cache-lines", "with --mode virtual: which cache lines travel between CPUs, and why")
+    .option("--cache-lines-csv <file>", "the same, each word of each line, as CSV")
     .option("--trace <file>", "one more run, recorded for Perfetto or chrome://tracing; --out draws its end")
     .option("--baseline <file>", "compare with a JSON report of before")
     .option("--threshold <percent>", "differences below it do not count, 0 to 100 (default 5)", (t) =>
@@ -87,7 +96,7 @@ export function addBench(program: Command): void {
 
 async function bench(workload: string, flags: BenchFlags): Promise<void> {
   checkFlags(flags);
-  const choice = await chooseMachine(flags, workload);
+  const choice = withCacheLines(await chooseMachine(flags, workload), flags);
   if (flags.printConfig) return printJson(completeConfig(choice.machine));
   const fewest = choice.description?.minCpus ?? 1;
   const plan = planSweep({
@@ -159,6 +168,12 @@ function exitCodeOf(
   const isSlower = comparison?.rows.some((row) => row.verdict === "slower") ?? false;
   if (failIfSlower && isSlower) say("a row is slower than the baseline");
   return failIfSlower && isSlower ? 1 : 0;
+}
+
+/** Lines are counted where they are asked for. */
+function withCacheLines(choice: Choice, flags: BenchFlags): Choice {
+  if (flags.cacheLines !== true && flags.cacheLinesCsv === undefined) return choice;
+  return { ...choice, machine: { ...choice.machine, cacheLines: true } };
 }
 
 const titleOf = (workload: string, compare: string | undefined): string =>

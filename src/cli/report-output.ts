@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import type { BaselineComparison, ComparedRow } from "../experiment/baseline.ts";
 import { reportOf } from "../experiment/bench.ts";
+import { cacheLineNotes, cacheLinesCsv, cacheLineTables } from "../experiment/cache-line-tables.ts";
 import { conditionsOf } from "../experiment/clock-words.ts";
 import { csvOf } from "../experiment/csv.ts";
 import { count, percent, plural, ratio } from "../experiment/format.ts";
@@ -18,6 +19,7 @@ export interface Delivery {
   readonly json?: boolean;
   readonly csv?: boolean;
   readonly out?: string;
+  readonly cacheLinesCsv?: string;
 }
 
 export const newReport = (title: string, experiments: readonly Experiment[]): Report =>
@@ -51,6 +53,10 @@ export async function deliver(report: Report, flags: Delivery, extras: PageExtra
     if (comparison !== null) printComparison(comparison);
   }
   for (const experiment of report.experiments) sayFaults(experiment);
+  if (flags.cacheLinesCsv !== undefined) {
+    writeResult(flags.cacheLinesCsv, cacheLinesCsv(report));
+    say(`wrote ${flags.cacheLinesCsv}`);
+  }
   if (flags.out === undefined) return;
   // Loaded late: the plot library takes longer than the rest of the program.
   const { htmlReport } = await import("../experiment/html.ts");
@@ -67,7 +73,8 @@ function printExperiment(experiment: Experiment): void {
   for (const table of [metricTable(experiment), lockTable(experiment)]) {
     if (table !== null) print(renderTable(table));
   }
-  for (const note of tableNotes(experiment)) print(dim(note));
+  for (const table of cacheLineTables(experiment)) print(renderTable(table));
+  for (const note of [...cacheLineNotes(experiment), ...tableNotes(experiment)]) print(dim(note));
   print(dim(conditionsOf(experiment).join(", ")));
   print("");
 }

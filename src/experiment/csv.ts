@@ -42,7 +42,7 @@ export function csvOf(report: Report): string {
       }
     }
   }
-  return `${lines.map((line) => line.map(cell).join(",")).join("\n")}\n`;
+  return `${lines.map(csvLine).join("\n")}\n`;
 }
 
 function runLines(
@@ -78,6 +78,9 @@ function runLines(
     run.mostWaited?.waitShare ?? 0,
   ]);
 }
+
+/** One line of CSV, without its end. */
+export const csvLine = (cells: readonly (string | number | boolean)[]): string => cells.map(cell).join(",");
 
 function cell(value: string | number | boolean): string {
   const text = String(value);

@@ -1,6 +1,7 @@
 /** A report as one self-contained page: no script, no request to anywhere, all text escaped. */
 
 import type { BaselineComparison } from "./baseline.ts";
+import { cacheLineNotes, cacheLineTables } from "./cache-line-tables.ts";
 import { conditionsOf, isMixed } from "./clock-words.ts";
 import { bytes, count, percent, plural, ratio } from "./format.ts";
 import {
@@ -70,6 +71,8 @@ function experimentSection(experiment: Experiment): string {
     ...[...scalingTables(experiment), metricTable(experiment), lockTable(experiment)].map((table) =>
       table === null ? "" : tableSection(table),
     ),
+    ...cacheLineTables(experiment).map(tableSection),
+    ...cacheLineNotes(experiment).map((note) => `<p class="notes">${escapeHtml(note)}</p>`),
     ...tableNotes(experiment).map((note) => `<p class="notes">${escapeHtml(note)}</p>`),
     configuration(experiment),
     "</section>",

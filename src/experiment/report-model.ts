@@ -2,7 +2,9 @@
  * What an experiment found, as plain data: the one thing that tables, CSV, JSON, the HTML page and baselines are made of.
  */
 
+import type { CacheLine, LineReport } from "../machine/line-report.ts";
 import type { Fault, ProgramOptions, RunResult } from "../machine/program.ts";
+import type { Hint } from "./cache-line-hints.ts";
 import type { PhaseSample } from "./phase-metrics.ts";
 import type { Spread } from "./statistics.ts";
 
@@ -111,7 +113,17 @@ export interface Row {
   readonly metrics: readonly MetricRow[];
   /** Interrupts taken per vector, summed over runs and CPUs. */
   readonly interrupts: Readonly<Record<string, number>>;
+  /** Lines that travelled between caches in the last run; null when they were not counted. */
+  readonly cacheLines: ExplainedLines | null;
   readonly fault: Fault | null;
+}
+
+/** The cache-line report with advice. */
+export interface ExplainedLines extends LineReport {
+  readonly lines: readonly ExplainedLine[];
+}
+export interface ExplainedLine extends CacheLine {
+  readonly hints: readonly Hint[];
 }
 
 export interface RunSample {

@@ -2,8 +2,9 @@
 
 import type { LockResult, RunResult } from "../machine/program.ts";
 import type { MetricsValue } from "../workloads/description.ts";
+import { hintsFor } from "./cache-line-hints.ts";
 import { type PhaseSample, phaseSamples, rateOf } from "./phase-metrics.ts";
-import type { LockRow, MetricRow, PhaseRow, Row, RunSample } from "./report-model.ts";
+import type { ExplainedLines, LockRow, MetricRow, PhaseRow, Row, RunSample } from "./report-model.ts";
 import { medianOf, spreadOf } from "./statistics.ts";
 
 /** The row of `results`, runs of one configuration, without speed-ups; there is at least one. */
@@ -21,8 +22,16 @@ export function summariseRow(results: readonly RunResult[]): Row {
     locks: lockRows(results),
     metrics: metricRows(results),
     interrupts: addInterrupts(results),
+    cacheLines: explainedLines(results),
     fault: results.find((result) => result.fault !== null)?.fault ?? null,
   };
+}
+
+/** Of the last run that counted them. */
+function explainedLines(results: readonly RunResult[]): ExplainedLines | null {
+  const report = results.findLast(({ cacheLines }) => cacheLines !== null)?.cacheLines ?? null;
+  if (report === null) return null;
+  return { ...report, lines: report.lines.map((line) => ({ ...line, hints: hintsFor(line) })) };
 }
 
 /** How many of a run's CPUs make progress at the same instant of the mode's time. */
