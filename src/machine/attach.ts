@@ -1,16 +1,16 @@
 /**
  * Puts a CPU's thread together: memory, turn, CPU and kernel over the machine's buffers.
  *
- * The memory class is chosen by the shape, before anything is imported, so that a worker loads one class only.
+ * The memory class is chosen by the shape, so that a worker loads one class only; it does so as its thread starts, since
+ * threads start side by side and attach one after the other.
  */
 
 import { Cpu } from "../hardware/cpu.ts";
-import type { Topology } from "../hardware/topology.ts";
 import { bug } from "../memory/bug.ts";
 import { CpuControl, cpuControl } from "../memory/control.ts";
 
 import type { Memory } from "../memory/memory.ts";
-import { shape } from "../memory/shape.ts";
+import { type Mode, shape } from "../memory/shape.ts";
 import type { Turn } from "../memory/turn.ts";
 import type { RamMemory } from "../memory/wasm-atomics.ts";
 import type { ExploreThread } from "../schedule/explore/create.ts";
@@ -20,8 +20,8 @@ import type { VirtualParts } from "../schedule/virtual/create.ts";
 import type { WordCount } from "../schedule/virtual/line-stats.ts";
 import { attachKernel, bootKernel } from "./boot.ts";
 import { ringOf } from "./buffers.ts";
+import { hostThreadId } from "./host-thread.ts";
 import type { Kernel } from "./kernel.ts";
-import { hostThreadId } from "./pin.ts";
 import type { MachineParts } from "./task.ts";
 
 /** The scheduler side of a CPU's thread, beyond the `Turn` that the kernel sees. */
@@ -48,20 +48,19 @@ export interface CpuThread {
 }
 
 /** Builds the thread of `cpu`; on the boot CPU the machine is formatted, elsewhere attached to. */
-export async function attachCpu(machine: MachineParts, cpu: number, boots: boolean): Promise<CpuThread> {
+export function attachCpu(machine: MachineParts, cpu: number, boots: boolean): CpuThread {
   const { config, buffers, origin } = machine;
   const control = new Int32Array(buffers.control);
   const parts = {
     ...buffers,
     control,
-    topology: config.topology,
     virtual: machine.virtual,
     cpu,
     cpus: config.cpus,
     tokens: config.tokens,
     origin,
   };
-  const { turn, memory, explore, takeLineCounts } = await createTurnAndMemory(parts);
+  const { turn, memory, explore, takeLineCounts } = createTurnAndMemory(parts);
   const trace = ringOf(machine, cpu, () => turn.nowNs());
   const processor = new Cpu({
     id: cpu,
@@ -87,7 +86,6 @@ export async function attachCpu(machine: MachineParts, cpu: number, boots: boole
 
 interface TurnParts {
   readonly virtual: VirtualParts | null;
-  readonly topology: Topology;
   readonly explore: ExploreBuffers | null;
   readonly ram: SharedArrayBuffer;
   readonly wasmRam: RamMemory | null;
@@ -103,21 +101,30 @@ type TurnAndMemory = Pick<CpuThread, "turn" | "memory" | "explore" | "takeLineCo
 
 const countsNoLines = (): null => null;
 
-async function createTurnAndMemory(parts: TurnParts): Promise<TurnAndMemory> {
-  if (shape.mode === "explore") {
+/** What this thread's mode builds: chosen while the thread loads its modules. */
+const createTurnAndMemory = await creatorOf(shape.mode);
+
+async function creatorOf(mode: Mode): Promise<(parts: TurnParts) => TurnAndMemory> {
+  if (mode === "explore") {
     const { createExplore } = await import("../schedule/explore/create.ts");
-    const thread = createExplore(parts);
-    return { turn: thread.turn, memory: thread.memory, explore: thread, takeLineCounts: countsNoLines };
+    return (parts) => {
+      const explore = createExplore(parts);
+      return { turn: explore.turn, memory: explore.memory, explore, takeLineCounts: countsNoLines };
+    };
   }
-  if (shape.mode === "virtual") {
+  if (mode === "virtual") {
     const { createVirtual } = await import("../schedule/virtual/create.ts");
-    const { turn, memory } = createVirtual(parts);
-    return { turn, memory, explore: null, takeLineCounts: () => memory.takeLineCounts() };
+    return (parts) => {
+      const { turn, memory } = createVirtual(parts);
+      return { turn, memory, explore: null, takeLineCounts: () => memory.takeLineCounts() };
+    };
   }
   const { ParallelTurn } = await import("../schedule/parallel.ts");
   const { PlainMemory } = await import("../memory/plain-memory.ts");
-  const turn = new ParallelTurn(parts);
-  const ram = parts.wasmRam ?? bug("a parallel machine has no WebAssembly memory");
-  const memory = new PlainMemory({ ...parts, ram, turn });
-  return { turn, memory, explore: null, takeLineCounts: countsNoLines };
+  return (parts) => {
+    const turn = new ParallelTurn(parts);
+    const ram = parts.wasmRam ?? bug("a parallel machine has no WebAssembly memory");
+    const memory = new PlainMemory({ ...parts, ram, turn });
+    return { turn, memory, explore: null, takeLineCounts: countsNoLines };
+  };
 }

@@ -7,7 +7,7 @@ import { controlWords } from "../memory/control.ts";
 import { TraceRing, traceWords } from "../memory/trace.ts";
 import { createRam } from "../memory/wasm-atomics.ts";
 import { planMemory } from "../mm/boot/mm-image.ts";
-import { createExploreBuffers } from "../schedule/explore/create.ts";
+import { createExploreBuffers } from "../schedule/explore/buffers.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { Buffers, MachineParts } from "./task.ts";
 

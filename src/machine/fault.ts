@@ -1,11 +1,7 @@
 /** An error as plain data: a thrown one loses its fields when it crosses between threads. */
 
 import { KernelBug, UsageError } from "../memory/bug.ts";
-import { Nondeterminism } from "../schedule/explore/campaign.ts";
-import { Deadlock, StepLimit } from "../schedule/explore/turn.ts";
-
-import { VirtualDeadlock } from "../schedule/virtual/turn.ts";
-
+import { Deadlock, Nondeterminism, StepLimit } from "../schedule/endings.ts";
 import type { Fault } from "./program.ts";
 
 /** `report` says who holds and waits for what; `inCheck`: the program's own check threw. */
@@ -22,7 +18,7 @@ export function faultOf(error: unknown, cpu: number, report: string, inCheck = f
 }
 
 function kindOf(error: unknown, inCheck: boolean): Fault["kind"] {
-  if (error instanceof Deadlock || error instanceof VirtualDeadlock) return "deadlock";
+  if (error instanceof Deadlock) return "deadlock";
   if (error instanceof StepLimit) return "limit";
   if (error instanceof Nondeterminism) return "nondeterminism";
   if (inCheck) return "check";

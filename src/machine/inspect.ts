@@ -1,16 +1,13 @@
 /**
- * Looking at a kernel at rest, on the boot CPU: its invariants, its lock statistics, the reports of /proc.
+ * Looking at a kernel at rest, on the boot CPU: its invariants, the reports of /proc.  A thread loads this when it is asked.
  */
 
 import { bug } from "../memory/bug.ts";
-import type { Pointer } from "../memory/units.ts";
 import { checkBoot } from "../mm/boot/boot-check.ts";
 import { checkPages } from "../mm/pages/check-pages.ts";
 import { reportNamed } from "../procfs/reports.ts";
-import { sumLockStats } from "../sync/lock-stat.ts";
 import { checkSpinLocks } from "../sync/spinlock.ts";
 import type { Kernel } from "./kernel.ts";
-import type { LockResult } from "./program.ts";
 
 /** What a check of the whole kernel has looked at. */
 export interface CheckReport {
@@ -39,24 +36,4 @@ export function checkKernel(kernel: Kernel): CheckReport {
     freePages,
     passed: ["buddy", "page lists", "counters", "zones", "locks", "call queues", "rcu", "per-CPU memory"],
   };
-}
-
-/** Statistics of locks, longest waits first.  Looks at RAM directly: to ask costs no simulated time. */
-export function lockResults(kernel: Kernel, ram: SharedArrayBuffer): LockResult[] {
-  const words = new Int32Array(ram);
-  const doubles = new Float64Array(ram);
-  const memory = {
-    read: (address: Pointer): number => words[address],
-    readFloat64: (address: Pointer): number => doubles[address >> 1],
-  };
-  return sumLockStats(memory, kernel.image.spin, kernel.topology.possibleCpus)
-    .map(({ name, acquisitions, contended, waitNs, waitMaxNs, heldNs }) => ({
-      name,
-      acquisitions,
-      contended,
-      waitNs,
-      waitMaxNs,
-      heldNs,
-    }))
-    .sort((a, b) => b.waitNs - a.waitNs);
 }

@@ -250,8 +250,7 @@ export class Machine {
 function virtualParts(config: ResolvedConfig, ramBytes: number): VirtualParts | null {
   if (config.profile === null) return null;
   return {
-    profile: config.profile,
-    ...createTables(config.profile, ramBytes, config.topology.possibleCpus),
+    ...createTables(config.profile, config.topology, ramBytes),
     chunkNodes: memoryNodes(config.topology),
     switchAtEvery: config.switchAtEvery,
     slackCycles: config.slackCycles,

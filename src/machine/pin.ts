@@ -4,7 +4,6 @@
  */
 
 import { execFile } from "node:child_process";
-import { readlinkSync } from "node:fs";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -23,15 +22,6 @@ export interface PinnedThreads {
   readonly state: Pinning;
   /** Gives the threads their old masks back. */
   release(): Promise<void>;
-}
-
-/** The host's id of the calling thread; 0 where the host does not tell. */
-export function hostThreadId(): number {
-  try {
-    return Number(readlinkSync("/proc/thread-self").split("/").pop());
-  } catch {
-    return 0;
-  }
 }
 
 export const notPinned = (reason: string): PinnedThreads => ({

@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Piscina } from "piscina";
 import { type Shape, type ShapeCarrier, shapeKey } from "../memory/shape.ts";
+import { type ModuleCarrier, moduleTable } from "./module-table.ts";
 import type { CpuAnswer, CpuTask } from "./task.ts";
 
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
@@ -29,7 +30,7 @@ export class CpuPool {
   private constructor(shape: Shape, size: number, heapMiB: number) {
     this.size = size;
     this.key = CpuPool.keyOf(shape, size, heapMiB);
-    const carrier: ShapeCarrier = { smpsimShape: shape };
+    const carrier: ShapeCarrier & ModuleCarrier = { smpsimShape: shape, smpsimModules: moduleTable() };
     this.piscina = new Piscina({
       filename: CPU_WORKER.href,
       name: "cpu",

@@ -86,7 +86,7 @@ export class Run {
     if (fault !== null) return { cacheLines: null, fault };
     const report = values[0] as Omit<LineReport, "shareOfTime">;
     const elapsedNs = results.reduce((sum, { result }) => sum + result.elapsedNs, 0);
-    const cyclesPerNs = this.parts.virtual?.profile.clockGHz ?? 1;
+    const cyclesPerNs = this.parts.virtual?.costs.cyclesPerNs ?? 1;
     const shareOfTime = elapsedNs > 0 ? costOf(report.total) / (elapsedNs * cyclesPerNs) : 0;
     return { cacheLines: { ...report, shareOfTime }, fault: null };
   }

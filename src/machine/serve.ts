@@ -6,19 +6,21 @@
  */
 
 import { threadId } from "node:worker_threads";
-import { KernelBug, MachineStopped } from "../memory/bug.ts";
+import { bug, KernelBug, MachineStopped } from "../memory/bug.ts";
 import { Control, CpuControl, cpuControl } from "../memory/control.ts";
+import { shape } from "../memory/shape.ts";
 import { raisePanic } from "../schedule/panic.ts";
 import { attachCpu, type CpuThread } from "./attach.ts";
 import { collectGarbage } from "./collect.ts";
-import { explorePart, prepareCampaign } from "./explore-serve.ts";
 import { faultOf } from "./fault.ts";
 import { hangReport } from "./hang-report.ts";
-import { checkKernel, lockResults, renderReport } from "./inspect.ts";
-import { collectLines } from "./line-collect.ts";
 import { packCounts } from "./line-counts.ts";
+import { lockResults } from "./lock-results.ts";
 import type { KernelModule, LockResult } from "./program.ts";
 import type { CpuAnswer, CpuTask, RunValue } from "./task.ts";
+
+/** The part for campaigns, on threads of explore mode. */
+const campaigns = shape.mode === "explore" ? await import("./explore-serve.ts") : null;
 
 const threads = new Map<number, CpuThread>();
 
@@ -34,7 +36,7 @@ export async function serve(task: CpuTask): Promise<CpuAnswer> {
 async function execute(task: CpuTask): Promise<unknown> {
   switch (task.kind) {
     case "attach": {
-      const thread = await attachCpu(task.machine, task.cpu, task.boots);
+      const thread = attachCpu(task.machine, task.cpu, task.boots);
       threads.set(task.machine.id, thread);
       return thread.bootLog;
     }
@@ -58,22 +60,32 @@ async function execute(task: CpuTask): Promise<unknown> {
       return alone(threadOf(task.id), (t) => join(t, module, task));
     }
     case "prepare":
-      return prepareCampaign(threadOf(task.id), task.campaign);
+      return ofCampaigns().prepareCampaign(threadOf(task.id), task.campaign);
     case "explore": {
       const module = await importModule(task.moduleUrl);
-      return explorePart(threadOf(task.id), module, task);
+      return ofCampaigns().explorePart(threadOf(task.id), module, task);
     }
-    case "inspect":
+    case "inspect": {
+      const { checkKernel } = await import("./inspect.ts");
       return alone(threadOf(task.id), ({ kernel }) => checkKernel(kernel));
-    case "proc":
+    }
+    case "proc": {
+      const { renderReport } = await import("./inspect.ts");
       return alone(threadOf(task.id), ({ kernel }) => renderReport(kernel, task.report));
-    case "lines":
+    }
+    case "lines": {
+      const { collectLines } = await import("./line-collect.ts");
       return collectLines(threadOf(task.id), task.counts);
+    }
     case "release":
       threads.delete(task.id);
       if (task.collect) collectGarbage();
       return null;
   }
+}
+
+function ofCampaigns(): NonNullable<typeof campaigns> {
+  return campaigns ?? bug("this machine is not in explore mode");
 }
 
 /** Runs `body` on this CPU while no other runs. */

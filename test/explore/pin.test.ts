@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import { explore } from "../../src/machine/explore.ts";
-import { hostThreadId, pinThreads } from "../../src/machine/pin.ts";
+import { hostThreadId } from "../../src/machine/host-thread.ts";
+import { pinThreads } from "../../src/machine/pin.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
 
 const isLinux = process.platform === "linux";

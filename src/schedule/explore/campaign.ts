@@ -8,9 +8,10 @@
  * no schedule could be replayed.
  */
 
-import { KernelBug, MachineStopped, witnessBugs } from "../../memory/bug.ts";
+import { MachineStopped, witnessBugs } from "../../memory/bug.ts";
 import { Control } from "../../memory/control.ts";
 import { splitmix32 } from "../../memory/random.ts";
+import { Nondeterminism } from "../endings.ts";
 import type { DirtyPages } from "./dirty-pages.ts";
 import { explore } from "./state.ts";
 import type { Strategy } from "./strategy.ts";
@@ -54,9 +55,6 @@ export interface CampaignEnd<Scene> {
   /** One hash over all executions, in order; 0 without `hashes`. */
   readonly hash: number;
 }
-
-/** An execution went otherwise when it was run again under the same seed. */
-export class Nondeterminism extends KernelBug {}
 
 /** The seed of execution `number` of a campaign. */
 export const executionSeed = (seed: number, number: number): number =>

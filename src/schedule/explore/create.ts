@@ -5,7 +5,6 @@
 import { DirtyPages } from "./dirty-pages.ts";
 import { ExploreMemory } from "./memory.ts";
 import type { ExploreBuffers } from "./state.ts";
-import { MAX_TAPE_ENTRIES } from "./state.ts";
 import { StepLog } from "./step-log.ts";
 import { ExploreTurn } from "./turn.ts";
 
@@ -26,18 +25,6 @@ export interface ExploreThread {
   readonly replay: Int32Array;
   /** The steps of this CPU, on a machine that traces. */
   readonly log: StepLog;
-}
-
-/** The buffers of an exploration on a machine of `ramBytes` with `statesBytes` of CPU state. */
-export function createExploreBuffers(ramBytes: number, statesBytes: number): ExploreBuffers {
-  const frames = Math.ceil(ramBytes / 4096);
-  return {
-    tape: new SharedArrayBuffer(MAX_TAPE_ENTRIES * 8),
-    replay: new SharedArrayBuffer(MAX_TAPE_ENTRIES * 8),
-    dirty: new SharedArrayBuffer(frames),
-    dirtyList: new SharedArrayBuffer(frames * 4),
-    saved: new SharedArrayBuffer(ramBytes + statesBytes),
-  };
 }
 
 export function createExplore(parts: ExploreParts): ExploreThread {

@@ -17,6 +17,8 @@ import { CpuControl, cpuControl } from "../../memory/control.ts";
 import { shape } from "../../memory/shape.ts";
 import { TraceEvent } from "../../memory/trace.ts";
 import type { Turn } from "../../memory/turn.ts";
+import { awaitBaton, giveBaton } from "../baton.ts";
+import { Deadlock, StepLimit } from "../endings.ts";
 import { explore, exploreCpu, exploreCpuBase, MAX_TAPE_ENTRIES, Status } from "./state.ts";
 import type { StepLog } from "./step-log.ts";
 import { NEVER, type Strategy, TIMED_OUT } from "./strategy.ts";
@@ -25,11 +27,6 @@ const shared = explore;
 const per = exploreCpu;
 const { RUNNABLE, PARKED, ENDED } = Status;
 const tracing = shape.trace;
-
-/** No CPU can take a step although programs have not ended. */
-export class Deadlock extends KernelBug {}
-/** An execution took more steps than allowed. */
-export class StepLimit extends KernelBug {}
 
 export class ExploreTurn implements Turn {
   readonly spinLimit = 0;
@@ -236,17 +233,12 @@ export class ExploreTurn implements Turn {
 
   /** Passes the baton without recording or waiting: between executions. */
   giveBaton(cpu: number): void {
-    const at = exploreCpuBase(cpu) + per.baton;
-    Atomics.store(this.words, at, 1);
-    if (cpu !== this.cpu) Atomics.notify(this.words, at);
+    giveBaton(this.words, exploreCpuBase(cpu) + per.baton);
   }
 
   /** Sleeps until this CPU has the baton. */
   awaitBaton(): void {
-    const { words } = this;
-    const at = this.self + per.baton;
-    while (Atomics.load(words, at) === 0) Atomics.wait(words, at, 0);
-    words[at] = 0;
+    awaitBaton(this.words, this.self + per.baton);
   }
 
   /** Everyone leaves: the campaign is over, or an execution failed and all unwind. */

@@ -6,6 +6,7 @@ import type { Topology } from "../../hardware/topology.ts";
 import { LINE_WORDS, WORD_BYTES } from "../../memory/units.ts";
 import { Cache } from "./cache.ts";
 import { clockTreeBytes } from "./clock-tree.ts";
+import type { Costs } from "./costs.ts";
 import { LineStats } from "./line-stats.ts";
 import { VirtualMemory } from "./memory.ts";
 import { type Profile, resolveCosts } from "./profile.ts";
@@ -13,7 +14,7 @@ import { VirtualTurn } from "./turn.ts";
 
 /** What a simulated machine has beside its buffers. */
 export interface VirtualParts {
-  readonly profile: Profile;
+  readonly costs: Costs;
   /** One word a line of RAM. */
   readonly directory: SharedArrayBuffer;
   /** Two words a line of RAM: see memory. */
@@ -36,18 +37,19 @@ export interface VirtualThreadParts {
   readonly control: Int32Array;
   readonly cpu: number;
   readonly cpus: number;
-  readonly topology: Topology;
   readonly virtual: VirtualParts | null;
 }
 
 /** The shared tables of a machine with `ramBytes` of RAM. */
 export function createTables(
   profile: Profile,
+  topology: Topology,
   ramBytes: number,
-  cpus: number,
-): Pick<VirtualParts, "directory" | "busy" | "held" | "clocks"> {
+): Pick<VirtualParts, "costs" | "directory" | "busy" | "held" | "clocks"> {
+  const cpus = topology.possibleCpus;
   const lines = ramBytes / (LINE_WORDS * WORD_BYTES);
   return {
+    costs: resolveCosts(profile, topology),
     directory: new SharedArrayBuffer(lines * 4),
     busy: new SharedArrayBuffer(lines * 8),
     held: Cache.table(profile.cacheLines, cpus),
@@ -56,9 +58,9 @@ export function createTables(
 }
 
 export function createVirtual(parts: VirtualThreadParts): { turn: VirtualTurn; memory: VirtualMemory } {
-  const { virtual, topology } = parts;
+  const { virtual } = parts;
   if (virtual === null) throw new Error("a machine of virtual time was built without its profile");
-  const costs = resolveCosts(virtual.profile, topology);
+  const { costs } = virtual;
   const turn = new VirtualTurn({ ...parts, clocks: virtual.clocks, costs, slackCycles: virtual.slackCycles });
   const memory = new VirtualMemory({
     ...parts,

@@ -74,14 +74,14 @@ export interface ProfileMachine {
   readonly distances: readonly (readonly number[])[];
 }
 
-/** Tables for `topology`. */
+/** Tables for `topology`, in memory that all threads share: a table of pairs of 256 CPUs has half a megabyte. */
 export function resolveCosts(profile: Profile, topology: Topology): Costs {
   const { possibleCpus: cpus, nodes } = topology;
   const { memory } = profile;
-  const transferPlain = new Float64Array(cpus * cpus);
-  const transferMarked = new Float64Array(cpus * cpus);
-  const memoryMiss = new Float64Array(cpus * nodes);
-  const streamMiss = new Float64Array(cpus * nodes);
+  const transferPlain = sharedTable(cpus * cpus);
+  const transferMarked = sharedTable(cpus * cpus);
+  const memoryMiss = sharedTable(cpus * nodes);
+  const streamMiss = sharedTable(cpus * nodes);
   for (let a = 0; a < cpus; a++) {
     for (let b = 0; b < cpus; b++) {
       const cost = transferBetween(profile, topology, a, b);
@@ -94,7 +94,7 @@ export function resolveCosts(profile: Profile, topology: Topology): Costs {
       streamMiss[a * nodes + n] = cost.stream;
     }
   }
-  const work = new Float64Array(WORK_CLASSES);
+  const work = sharedTable(WORK_CLASSES);
   for (const name of WORK_NAMES) work[Work[name as keyof typeof Work]] = profile.work[name];
   work[Work.COMPUTE] = profile.clockGHz;
   return {
@@ -118,6 +118,8 @@ export function resolveCosts(profile: Profile, topology: Topology): Costs {
     interruptAcknowledge: profile.interrupt.acknowledge,
   };
 }
+
+const sharedTable = (length: number): Float64Array => new Float64Array(new SharedArrayBuffer(length * 8));
 
 /** A line from CPU `b`'s cache to CPU `a`. */
 export function transferBetween(profile: Profile, topology: Topology, a: number, b: number): TransferCost {

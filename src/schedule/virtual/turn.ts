@@ -14,11 +14,12 @@
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
-import { bug, KernelBug, MachineStopped } from "../../memory/bug.ts";
+import { bug, MachineStopped } from "../../memory/bug.ts";
 import { Control, CpuControl, cpuControl } from "../../memory/control.ts";
 import { float64, struct, word, wordsIn } from "../../memory/struct.ts";
 import type { Turn } from "../../memory/turn.ts";
 import { awaitBaton, giveBaton } from "../baton.ts";
+import { Deadlock } from "../endings.ts";
 import { ClockTree } from "./clock-tree.ts";
 import type { Costs } from "./costs.ts";
 
@@ -66,9 +67,6 @@ const PARKED = 3;
 
 const sharedWord = (offset: number): number => control.serial + offset;
 const perCpuBase = (cpu: number): number => cpuControl(cpu) + CpuControl.serial;
-
-/** No CPU can run, and no timeout is due. */
-export class VirtualDeadlock extends KernelBug {}
 
 export class VirtualTurn implements Turn {
   readonly spinLimit = 0;
@@ -184,7 +182,7 @@ export class VirtualTurn implements Turn {
     clocks.set(this.cpu, deadline);
     const next = clocks.first;
     if (clocks.clockOf(next) === Infinity)
-      throw new VirtualDeadlock(`deadlock at cycle ${Math.round(this.now)}: no CPU can run`);
+      throw new Deadlock(`deadlock at cycle ${Math.round(this.now)}: no CPU can run`);
     if (next === this.cpu) this.expire();
     else {
       this.give(next);

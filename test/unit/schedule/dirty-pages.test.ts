@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { controlWords } from "../../../src/memory/control.ts";
-import { createExploreBuffers } from "../../../src/schedule/explore/create.ts";
+import { createExploreBuffers } from "../../../src/schedule/explore/buffers.ts";
 import { DIRTY, DirtyPages } from "../../../src/schedule/explore/dirty-pages.ts";
 
 const FRAMES = 16;

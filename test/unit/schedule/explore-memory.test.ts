@@ -3,7 +3,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { controlWords } from "../../../src/memory/control.ts";
-import { createExplore, createExploreBuffers } from "../../../src/schedule/explore/create.ts";
+import { createExploreBuffers } from "../../../src/schedule/explore/buffers.ts";
+import { createExplore } from "../../../src/schedule/explore/create.ts";
 
 const WORDS = 8 * 1024;
 
