@@ -283,23 +283,19 @@ test("the example of the documentation is a profile", () => {
   expect(validateProfile(JSON.parse(example), "example").machine.nodes).toBe(2);
 });
 
-/** Paths of the figures of a profile, by object: "transfer.cluster". */
-const groups = (value: object, path = ""): string[] =>
+/** Paths of the figures of a profile: "transfer.cluster.plain". */
+const figures = (value: object, path = ""): string[] =>
   Object.entries(value).flatMap(([key, field]) => {
     const name = path === "" ? key : `${path}.${key}`;
-    if (["name", "description", "source", "notes"].includes(name)) return [];
-    const isGroup = typeof field === "object" && !Array.isArray(field);
-    return isGroup && ["machine", "transfer", "memory"].includes(name) ? groups(field, name) : [name];
+    if (typeof field === "string" || name === "notes") return [];
+    return typeof field === "object" && !Array.isArray(field) ? figures(field, name) : [name];
   });
 
-test.each(["xeon-8375c-2s", "epyc-7763-2s-nps4", "ryzen-5950x"])(
-  "%s says of every figure where it comes from",
-  (name) => {
-    const profile = loadProfile(name);
-    const notes = Object.keys(profile.notes ?? {});
-    const silent = groups(profile).filter(
-      (path) => !notes.some((note) => path === note || path.startsWith(`${note}.`)),
-    );
-    expect(silent).toEqual([]);
-  },
-);
+test.each(profileNames())("%s says of every figure where it comes from", (name) => {
+  const profile = loadProfile(name);
+  const notes = Object.keys(profile.notes ?? {});
+  const silent = figures(profile).filter(
+    (path) => !notes.some((note) => path === note || path.startsWith(`${note}.`)),
+  );
+  expect(silent).toEqual([]);
+});
