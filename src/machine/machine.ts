@@ -21,7 +21,7 @@ import { type MachineConfig, type ResolvedConfig, resolveConfig } from "./config
 import { type CampaignOptions, type CampaignResult, CampaignRun } from "./explore-run.ts";
 import type { CheckReport } from "./inspect.ts";
 import { memoryNodes } from "./memory-nodes.ts";
-import { type PinnedThreads, pinThreads } from "./pin.ts";
+import { notPinned, type PinnedThreads, pinThreads } from "./pin.ts";
 import { CpuPool } from "./pool.ts";
 import type { Fault, ProgramOptions, RunResult } from "./program.ts";
 import { programOptions, resolveProgram } from "./resolve-program.ts";
@@ -69,6 +69,10 @@ export class Machine {
     if (this.config.shape.mode === "explore")
       throw new UsageError("a machine of explore mode runs programs with explore()");
     const { moduleUrl, given } = await this.begin(program, options);
+    const isSimulated = this.config.shape.mode === "virtual";
+    const { pinned } = isSimulated
+      ? await this.pool.pin(options.pin ?? true, this.hostThreadIds())
+      : notPinned("threads run at once").state;
     const startedAt = performance.now();
     const run = new Run(this.parts, this.pool, this.control, { ...options, options: given });
     const outcome = await run.execute(moduleUrl);
@@ -80,7 +84,7 @@ export class Machine {
       cpus: this.config.cpus,
       hostCores: availableParallelism(),
       tokens: this.config.tokens,
-      pinned: false,
+      pinned,
       program,
       options: given,
       wallMs: performance.now() - startedAt,
@@ -150,10 +154,13 @@ export class Machine {
 
   /** Pins the CPUs' threads to one host core, until `release`. */
   async pin(): Promise<PinnedThreads> {
-    const ids = Array.from({ length: this.config.cpus }, (_, cpu) => {
+    return pinThreads(this.hostThreadIds());
+  }
+
+  private hostThreadIds(): number[] {
+    return Array.from({ length: this.config.cpus }, (_, cpu) => {
       return this.control[cpuControl(cpu) + CpuControl.threadId];
     });
-    return pinThreads(ids);
   }
 
   /** A digest of RAM and the CPUs' states, at rest: equal for runs that did the same. */

@@ -33,27 +33,45 @@ export const notPinned = (reason: string): PinnedThreads => ({
 export async function pinThreads(threadIds: readonly number[]): Promise<PinnedThreads> {
   if (process.platform !== "linux") return notPinned(`threads cannot be pinned on ${process.platform}`);
   if (threadIds.length === 0 || threadIds.includes(0)) return notPinned("the host does not tell thread ids");
-  const masks = new Map<number, string>();
-  const release = async (): Promise<void> => {
-    await Promise.allSettled([...masks].map(([id, mask]) => taskset(id, mask)));
-  };
   try {
-    await Promise.all(threadIds.map(async (id) => masks.set(id, await taskset(id))));
-    const core = lastCore(masks.get(threadIds[0]) ?? "");
-    await Promise.all(threadIds.map((id) => taskset(id, String(core))));
+    const core = lastCore(listIn(await taskset(`taskset -pc "$1"`, [threadIds[0]])));
+    const masks = await moveAll(threadIds.map((id) => [id, String(core)]));
+    const release = async (): Promise<void> => {
+      await moveAll(masks).catch(() => {});
+    };
     return { state: { pinned: true, core, reason: "" }, release };
   } catch (error) {
-    await release();
     return notPinned(`taskset: ${(error as Error).message.trim()}`);
   }
 }
 
-/** Reads the list of cores of a thread, or sets it. */
-async function taskset(id: number, list?: string): Promise<string> {
-  const args = list === undefined ? ["-pc", String(id)] : ["-pc", list, String(id)];
-  const { stdout } = await run("taskset", args, { timeout: LIMIT_MS, env: { ...process.env, LC_ALL: "C" } });
-  const found = /list: ([\d,-]+)/.exec(stdout);
-  if (found === null) throw new Error(`its answer was not understood: ${stdout.trim()}`);
+/** A thread, and the list of cores that it may use. */
+type Mask = readonly [threadId: number, cores: string];
+
+/** Gives threads new masks, one after the other in one shell; returns their old ones, or leaves all as they were. */
+async function moveAll(masks: readonly Mask[]): Promise<Mask[]> {
+  const words = masks.flatMap(([id, cores]) => [cores, id]);
+  const answer = await taskset('while [ $# -gt 0 ]; do taskset -pc "$1" "$2" || true; shift 2; done', words);
+  const old = [...answer.matchAll(/^pid (\d+)'s current affinity list: ([\d,-]+)$/gm)].map(
+    ([, id, cores]): Mask => [Number(id), cores],
+  );
+  if (old.length === masks.length) return old;
+  if (old.length > 0) await moveAll(old);
+  throw new Error(`it moved ${old.length} of ${masks.length} threads`);
+}
+
+/** Runs a shell script over taskset; returns what it printed. */
+async function taskset(script: string, words: readonly (string | number)[]): Promise<string> {
+  const { stdout } = await run("sh", ["-c", script, "sh", ...words.map(String)], {
+    timeout: LIMIT_MS,
+    env: { ...process.env, LC_ALL: "C" },
+  });
+  return stdout;
+}
+
+function listIn(answer: string): string {
+  const found = /list: ([\d,-]+)/.exec(answer);
+  if (found === null) throw new Error(`its answer was not understood: ${answer.trim()}`);
   return found[1];
 }
 

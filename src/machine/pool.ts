@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { Piscina } from "piscina";
 import { type Shape, type ShapeCarrier, shapeKey } from "../memory/shape.ts";
 import { type ModuleCarrier, moduleTable } from "./module-table.ts";
+import { notPinned, type PinnedThreads, type Pinning, pinThreads } from "./pin.ts";
 import type { CpuAnswer, CpuTask } from "./task.ts";
 
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
@@ -26,6 +27,7 @@ export class CpuPool {
   private readonly piscina: Piscina;
   private readonly threadOf: number[] = [];
   private poisoned = false;
+  private pinned: PinnedThreads | null = null;
 
   private constructor(shape: Shape, size: number, heapMiB: number) {
     this.size = size;
@@ -79,6 +81,17 @@ export class CpuPool {
       this.poisoned = true;
       throw error;
     }
+  }
+
+  /** Pins the threads to one host core, once for the pool's life, or lets them go: for pools of a serial mode. */
+  async pin(wanted: boolean, hostThreadIds: readonly number[]): Promise<Pinning> {
+    if (wanted) {
+      this.pinned ??= await pinThreads(hostThreadIds);
+      return this.pinned.state;
+    }
+    await this.pinned?.release();
+    this.pinned = null;
+    return notPinned("not asked for").state;
   }
 
   /** Marks the pool as unfit for another machine. */

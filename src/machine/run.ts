@@ -24,6 +24,8 @@ export interface RunOptions {
   /** Operations a CPU instead of a time. */
   readonly operations?: number;
   readonly signal?: AbortSignal;
+  /** Simulated time: run the CPUs' threads on one host core, where hand-overs are cheapest.  Default true. */
+  readonly pin?: boolean;
 }
 
 export interface Outcome {
