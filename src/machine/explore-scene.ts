@@ -10,11 +10,9 @@ import type { Region } from "../memory/regions.ts";
 import type { Layout } from "../memory/struct.ts";
 import type { Pointer } from "../memory/units.ts";
 import { exploreCpu, exploreCpuBase, STATUS_NAMES } from "../schedule/explore/state.ts";
-import { Mutex } from "../sync/mutex.ts";
-import { RwLock } from "../sync/rwlock.ts";
-import { RwSemaphore, RwsemBit, RwsemOwner } from "../sync/rwsem-layout.ts";
 import { SpinLock } from "../sync/spinlock-layout.ts";
 import type { CpuThread } from "./attach.ts";
+import { HOLDER_OF } from "./lock-holder.ts";
 
 export interface CpuScene {
   readonly cpu: number;
@@ -43,8 +41,6 @@ export interface Scene {
   readonly locks: readonly HeldLock[];
 }
 
-/** Below it in a mutex's owner word are flags: see sync/mutex. */
-const MUTEX_OWNER_SHIFT = 3;
 const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
 
 /** Names an address by region, struct and field as they are now. */
@@ -117,17 +113,6 @@ function heldLocks(region: Region, ram: Int32Array): HeldLock[] {
   }
   return held;
 }
-
-/** How the locks of a kind say who holds them: 1 + CPU, or 0. */
-const HOLDER_OF: Readonly<Record<string, (ram: Int32Array, lock: Pointer) => number>> = {
-  spinlock: (ram, lock) => ram[lock + SpinLock.owner],
-  rwlock: (ram, lock) => ram[lock + RwLock.writer],
-  mutex: (ram, lock) => ram[lock + Mutex.owner] >> MUTEX_OWNER_SHIFT,
-  rwsem: (ram, lock) => {
-    const isWritten = (ram[lock + RwSemaphore.count] & RwsemBit.WRITER) !== 0;
-    return isWritten ? ram[lock + RwSemaphore.owner] >> RwsemOwner.SHIFT : 0;
-  },
-};
 
 interface LockPlace {
   readonly kind: string;

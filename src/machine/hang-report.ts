@@ -5,8 +5,10 @@
 import { CPU_STATE_WORDS, CpuState, PREEMPT_NESTING } from "../hardware/cpu-state.ts";
 import { CpuControl, cpuControl, RunState } from "../memory/control.ts";
 import { TRACE_EVENT_NAMES } from "../memory/trace.ts";
+import { VIRTUAL_STATUS_NAMES, VirtualCpu, virtualCpuBase } from "../schedule/virtual/state.ts";
 import { lockClassName } from "../sync/lock-class.ts";
 import { ringOf } from "./buffers.ts";
+import { holderOf } from "./lock-holder.ts";
 import type { MachineParts } from "./task.ts";
 
 const STATE_NAMES = ["off", "running", "parked", "ready"];
@@ -20,17 +22,18 @@ export function hangReport(machine: MachineParts, control: Int32Array): string {
   for (let cpu = 0; cpu < machine.config.cpus; cpu++) {
     const at = cpuControl(cpu);
     const own = cpu * CPU_STATE_WORDS;
-    const state = control[at + CpuControl.state];
     lines.push(
-      `cpu ${cpu}: ${STATE_NAMES[state & 3]}${state & RunState.KICKED ? " (kicked)" : ""}, ` +
+      `cpu ${cpu}: ${statusOf(machine, control, cpu)}, ` +
         `irqs ${states[own + CpuState.irqsEnabled] ? "on" : "off"}, preempt_count ${states[own + CpuState.preemptCount] & PREEMPT_NESTING}, ` +
         `in interrupt ${states[own + CpuState.hardirqCount]}, pending 0x${control[at + CpuControl.pending].toString(16)}`,
     );
     const lock = control[at + CpuControl.waitLock];
     if (control[at + CpuControl.waitClass] !== 0) {
-      const name = lockClassName(control[at + CpuControl.waitClass] - 1);
+      const classId = control[at + CpuControl.waitClass] - 1;
+      const holder = holderOf(ram, lock, classId);
       lines.push(
-        `  waits for lock ${name} at 0x${(lock * 4).toString(16)}, whose word is 0x${(ram[lock] >>> 0).toString(16)}`,
+        `  waits for lock ${lockClassName(classId)} at 0x${(lock * 4).toString(16)}, ` +
+          `${holder < 0 ? "" : `held by cpu ${holder}, `}whose word is 0x${(ram[lock] >>> 0).toString(16)}`,
       );
     }
     const address = control[at + CpuControl.waitAddress];
@@ -43,6 +46,17 @@ export function hangReport(machine: MachineParts, control: Int32Array): string {
     lines.push(...lastEvents(machine, cpu));
   }
   return lines.join("\n");
+}
+
+/** What the CPU does, in the words of the machine's scheduler. */
+function statusOf(machine: MachineParts, control: Int32Array, cpu: number): string {
+  if (machine.virtual !== null) {
+    const base = virtualCpuBase(cpu);
+    const kicked = control[base + VirtualCpu.kicked] === 0 ? "" : " (kicked)";
+    return `${VIRTUAL_STATUS_NAMES[control[base + VirtualCpu.status]]}${kicked}`;
+  }
+  const state = control[cpuControl(cpu) + CpuControl.state];
+  return `${STATE_NAMES[state & 3]}${state & RunState.KICKED ? " (kicked)" : ""}`;
 }
 
 function lastEvents(machine: MachineParts, cpu: number): string[] {

@@ -14,43 +14,17 @@
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
-import { bug, MachineStopped } from "../../memory/bug.ts";
+import { MachineStopped } from "../../memory/bug.ts";
 import { Control, CpuControl, cpuControl } from "../../memory/control.ts";
-import { float64, struct, word, wordsIn } from "../../memory/struct.ts";
 import type { Turn } from "../../memory/turn.ts";
 import { awaitBaton, giveBaton } from "../baton.ts";
 import { Deadlock } from "../endings.ts";
 import { ClockTree } from "./clock-tree.ts";
 import type { Costs } from "./costs.ts";
+import { VirtualCpu, VirtualShared, VirtualStatus, virtualCpuBase } from "./state.ts";
 
 const control = Control;
-
-const Shared = struct("virtual", {
-  /** CPUs that take part and have entered. */
-  joined: word("atomic", "counter"),
-  /** CPUs that wait on an address: 0 makes wake() free. */
-  waiting: word("lock:schedulerLock", "counter"),
-  /** The limit for the CPU that gets the baton. */
-  limit: float64("lock:schedulerLock"),
-  /** How far ahead of the limit a CPU may run on lines of its own. */
-  lead: float64("lock:schedulerLock"),
-  /** Hand-overs since boot. */
-  switches: float64("lock:schedulerLock"),
-});
-
-const PerCpu = struct("virtual_cpu", {
-  baton: word("atomic"),
-  status: word("lock:schedulerLock"),
-  kicked: word("lock:schedulerLock"),
-  timedOut: word("lock:schedulerLock"),
-  /** Where the clock stood when the CPU left its last run, cycles. */
-  clock: float64("lock:schedulerLock"),
-  /** A waiter's own clock. */
-  waitClock: float64("lock:schedulerLock"),
-  /** When the latest pending interrupt arrives. */
-  arrival: float64("lock:schedulerLock"),
-});
-if (wordsIn(PerCpu) > 16 || wordsIn(Shared) > 64) bug("the virtual blocks do not fit the control buffer");
+const Shared = VirtualShared;
 
 /**
  * Bounds of `lead`, cycles.  It doubles with each hand-over, so that CPUs which share nothing seldom change places, and
@@ -59,14 +33,10 @@ if (wordsIn(PerCpu) > 16 || wordsIn(Shared) > 64) bug("the virtual blocks do not
 const LEAST_LEAD = 4000;
 const MOST_LEAD = 64_000;
 
-const per = PerCpu;
-const OFF = 0;
-const RUNNABLE = 1;
-const WAITING = 2;
-const PARKED = 3;
+const per = VirtualCpu;
+const { OFF, RUNNABLE, WAITING, PARKED } = VirtualStatus;
 
 const sharedWord = (offset: number): number => control.serial + offset;
-const perCpuBase = (cpu: number): number => cpuControl(cpu) + CpuControl.serial;
 
 export class VirtualTurn implements Turn {
   readonly spinLimit = 0;
@@ -101,7 +71,7 @@ export class VirtualTurn implements Turn {
     this.clocks = new ClockTree(options.clocks, options.cpus);
     this.cpu = options.cpu;
     this.cpus = options.cpus;
-    this.self = perCpuBase(options.cpu);
+    this.self = virtualCpuBase(options.cpu);
     this.costs = options.costs;
     this.slack = options.slackCycles;
   }
@@ -132,11 +102,11 @@ export class VirtualTurn implements Turn {
     const { words, doubles, clocks, cpus } = this;
     let latest = 0;
     for (let cpu = 0; cpu < cpus; cpu++) {
-      latest = Math.max(latest, doubles[(perCpuBase(cpu) + per.clock) >> 1]);
+      latest = Math.max(latest, doubles[(virtualCpuBase(cpu) + per.clock) >> 1]);
     }
     clocks.format();
     for (let cpu = 0; cpu < cpus; cpu++) {
-      const base = perCpuBase(cpu);
+      const base = virtualCpuBase(cpu);
       doubles[(base + per.clock) >> 1] = latest;
       if (words[base + per.status] === RUNNABLE) clocks.set(cpu, latest);
     }
@@ -145,6 +115,8 @@ export class VirtualTurn implements Turn {
   /** Leaves the run; the next CPU goes on. */
   leave(): void {
     const { words } = this;
+    // A deadlock or a stop threw out of a wait: the report shows it as it was, and nobody runs any more.
+    if (words[this.self + per.status] !== RUNNABLE) return;
     this.doubles[(this.self + per.clock) >> 1] = this.now;
     words[this.self + per.status] = OFF;
     if (words[control.panic] !== 0) return;
@@ -179,6 +151,7 @@ export class VirtualTurn implements Turn {
     words[this.self + per.status] = status;
     words[this.self + per.timedOut] = 0;
     doubles[(this.self + per.waitClock) >> 1] = this.now;
+    doubles[(cpuControl(this.cpu) + CpuControl.parks) >> 1]++;
     clocks.set(this.cpu, deadline);
     const next = clocks.first;
     if (clocks.clockOf(next) === Infinity)
@@ -194,7 +167,7 @@ export class VirtualTurn implements Turn {
   /** Makes `cpu` able to run from cycle `time` on. */
   private enable(cpu: number, time: number): void {
     const { words, doubles } = this;
-    const base = perCpuBase(cpu);
+    const base = virtualCpuBase(cpu);
     words[base + per.status] = RUNNABLE;
     const clock = Math.max(doubles[(base + per.waitClock) >> 1], time);
     this.clocks.set(cpu, clock);
@@ -218,8 +191,8 @@ export class VirtualTurn implements Turn {
     doubles[sharedWord(Shared.limit) >> 1] = this.clocks.secondClock() + this.slack;
     const lead = sharedWord(Shared.lead) >> 1;
     doubles[lead] = Math.min(Math.max(2 * doubles[lead], LEAST_LEAD), MOST_LEAD);
-    doubles[sharedWord(Shared.switches) >> 1]++;
-    giveBaton(this.words, perCpuBase(next) + per.baton);
+    doubles[(cpuControl(this.cpu) + CpuControl.slices) >> 1]++;
+    giveBaton(this.words, virtualCpuBase(next) + per.baton);
   }
 
   /** Sleeps until this CPU has the baton, then goes on at its clock. */
@@ -255,7 +228,7 @@ export class VirtualTurn implements Turn {
   }
 
   isWaiting(cpu: number): boolean {
-    return this.words[perCpuBase(cpu) + per.status] === WAITING;
+    return this.words[virtualCpuBase(cpu) + per.status] === WAITING;
   }
 
   /** Ends `cpu`'s wait at this CPU's time; it pays for the transfer when it looks at the word itself. */
@@ -273,7 +246,7 @@ export class VirtualTurn implements Turn {
   }
 
   kick(cpu: number): void {
-    const base = perCpuBase(cpu);
+    const base = virtualCpuBase(cpu);
     this.words[base + per.kicked] = 1;
     if (this.words[base + per.status] === PARKED) this.enable(cpu, this.now);
   }
@@ -294,7 +267,7 @@ export class VirtualTurn implements Turn {
     this.stayClose();
     if (this.now >= this.limit) this.look();
     const arrival = this.now + this.costs.ipiDeliver;
-    const base = perCpuBase(cpu);
+    const base = virtualCpuBase(cpu);
     this.words[cpuControl(cpu) + CpuControl.pending] |= 1 << vector;
     const at = (base + per.arrival) >> 1;
     this.doubles[at] = Math.max(this.doubles[at], arrival);
