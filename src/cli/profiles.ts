@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import type { Profile } from "../schedule/virtual/profile.ts";
+import { profileText } from "../schedule/virtual/profile-text.ts";
 import { DEFAULT_PROFILE, loadProfile, profileNames } from "../schedule/virtual/profiles.ts";
 import { print, printJson } from "./output.ts";
 import { bold, dim, grid } from "./tables.ts";
@@ -23,7 +24,7 @@ export function addProfiles(program: Command): void {
 }
 
 function profiles(name: string | undefined, flags: { readonly json?: boolean }): void {
-  if (name !== undefined) return print(jsonText(loadProfile(name)));
+  if (name !== undefined) return print(profileText(loadProfile(name)));
   const all = profileNames().map(loadProfile);
   if (flags.json) return printJson(all);
   print(grid(["profile", "machine", "CPUs", "nodes", "GHz"], all.map(row), 2));
@@ -37,13 +38,3 @@ const row = ({ name, description, clockGHz, machine }: Profile): string[] => [
   String(machine.nodes),
   String(clockGHz),
 ];
-
-/** Indented JSON in which innermost lists and objects of numbers take one line. */
-function jsonText(value: unknown): string {
-  const innermost = /[[{][^[\]{}]*[\]}]/g;
-  const hasText = /: "/;
-  return JSON.stringify(value, null, 2).replace(innermost, (part) => {
-    const line = part.replace(/\s+/g, " ").replace("[ ", "[").replace(" ]", "]");
-    return hasText.test(part) || line.length > 90 ? part : line;
-  });
-}

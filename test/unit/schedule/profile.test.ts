@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { derivedProfile, MEASURED } from "../../../bench/calibration/derived-profile.ts";
 import { type TopologyConfig, topologyOf } from "../../../src/hardware/topology.ts";
 import { resolveCosts } from "../../../src/schedule/virtual/profile.ts";
 import { validateProfile } from "../../../src/schedule/virtual/profile-check.ts";
@@ -298,4 +299,10 @@ test.each(profileNames())("%s says of every figure where it comes from", (name) 
     (path) => !notes.some((note) => path === note || path.startsWith(`${note}.`)),
   );
   expect(silent).toEqual([]);
+});
+
+// After a fit: node bench/calibration/derive-profiles.ts
+test.each(Object.entries(MEASURED))("%s follows from the fitted profile", (name, measured) => {
+  const profile = loadProfile(name);
+  expect(profile).toEqual(derivedProfile(profile, good, measured));
 });
