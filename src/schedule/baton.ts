@@ -11,8 +11,11 @@ export function giveBaton(words: Int32Array, at: number): void {
   Atomics.notify(words, at);
 }
 
-/** Sleeps until the baton lies on the word `at`, and takes it. */
-export function awaitBaton(words: Int32Array, at: number): void {
-  while (Atomics.load(words, at) === 0) Atomics.wait(words, at, 0);
+/** Sleeps until the baton lies on the word `at`, and takes it.  Ends without it when the word `panic` is set. */
+export function awaitBaton(words: Int32Array, at: number, panic: number | null = null): void {
+  while (Atomics.load(words, at) === 0) {
+    if (panic !== null && Atomics.load(words, panic) !== 0) return;
+    Atomics.wait(words, at, 0);
+  }
   words[at] = 0;
 }

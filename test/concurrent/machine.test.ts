@@ -75,7 +75,9 @@ describe("a run that fails ends with one clear error", () => {
       operations: 10,
     });
     expect(fault?.kind).toBe("hang");
-    expect(fault?.report).toMatch(/waits for lock test_a at 0x[0-9a-f]+, held by cpu 1, whose word is 0x[0-9a-f]+/);
+    expect(fault?.report).toMatch(
+      /waits for lock test_a at 0x[0-9a-f]+, held by cpu 1, whose word is 0x[0-9a-f]+/,
+    );
   });
 
   test("a loop without operations is a hang", async () => {

@@ -141,8 +141,7 @@ export class VirtualTurn implements Turn {
       this.setLimit(due);
       return;
     }
-    this.give(next);
-    this.resume();
+    this.handOver(next);
   }
 
   /** Sleeps as `status` until made able to run, or until `deadline` (cycles).  False when the deadline came. */
@@ -158,8 +157,7 @@ export class VirtualTurn implements Turn {
       throw new Deadlock(`deadlock at cycle ${Math.round(this.now)}: no CPU can run`);
     if (next === this.cpu) this.expire();
     else {
-      this.give(next);
-      this.resume();
+      this.handOver(next);
     }
     return words[this.self + per.timedOut] === 0;
   }
@@ -191,14 +189,20 @@ export class VirtualTurn implements Turn {
     doubles[sharedWord(Shared.limit) >> 1] = this.clocks.secondClock() + this.slack;
     const lead = sharedWord(Shared.lead) >> 1;
     doubles[lead] = Math.min(Math.max(2 * doubles[lead], LEAST_LEAD), MOST_LEAD);
-    doubles[(cpuControl(this.cpu) + CpuControl.slices) >> 1]++;
     giveBaton(this.words, virtualCpuBase(next) + per.baton);
+  }
+
+  /** Lets `next` run; returns when it is this CPU's turn again. */
+  private handOver(next: number): void {
+    this.doubles[(cpuControl(this.cpu) + CpuControl.slices) >> 1]++;
+    this.give(next);
+    this.resume();
   }
 
   /** Sleeps until this CPU has the baton, then goes on at its clock. */
   private resume(): void {
     const { words } = this;
-    awaitBaton(words, this.self + per.baton);
+    awaitBaton(words, this.self + per.baton, control.panic);
     if (words[control.panic] !== 0) this.stopped();
     if (words[this.self + per.status] === RUNNABLE) this.now = this.clocks.clockOf(this.cpu);
     else this.expire();
