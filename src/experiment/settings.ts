@@ -75,6 +75,11 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
     help: "kind of spinlock",
   },
   pageLists: { type: "text", valid: "6.12, 6.0, off", help: "rules of the per-CPU page lists" },
+  padding: {
+    type: "boolean",
+    valid: "true, false",
+    help: "cache-line padding between parts of kernel structures that different CPUs use at once",
+  },
   checks: { type: "boolean", valid: "true, false", help: "costly assertions" },
   lockstat: { type: "boolean", valid: "true, false", help: "hold times of locks" },
   trace: { type: "boolean", valid: "true, false", help: "record every operation" },

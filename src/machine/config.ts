@@ -65,6 +65,8 @@ export interface MachineConfig extends TopologyChoice {
   readonly pcpHigh?: number;
   /** Transparent huge pages raise min_free_kbytes.  Default false. */
   readonly hugePages?: boolean;
+  /** Cache-line padding between parts of kernel structures.  Default true. */
+  readonly padding?: boolean;
   /** Costly assertions. */
   readonly checks?: boolean;
   /** Hold times of locks. */
@@ -114,6 +116,7 @@ export const CONFIG_KEYS: readonly string[] = [
   "pcpBatch",
   "pcpHigh",
   "hugePages",
+  "padding",
   "checks",
   "lockstat",
   "trace",
@@ -164,6 +167,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       mode,
       ...lockChoice(config.lock ?? DEFAULT_SHAPE.lock),
       pageLists: oneOf("pageLists", config.pageLists ?? "6.12", PAGE_LISTS) as PageLists,
+      padding: config.padding ?? true,
       checks: config.checks ?? false,
       lockstat: config.lockstat ?? false,
       trace: config.trace ?? false,

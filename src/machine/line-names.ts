@@ -119,5 +119,10 @@ function elementLabel(kernel: Kernel, { region, index }: Place): string | null {
     const place = kernel.image.mm.populated[index];
     return zone(place.node, place.index);
   }
+  if (name === "zone_parts") {
+    const { possibleCpus } = kernel.topology;
+    const place = kernel.image.mm.populated[Math.floor(index / possibleCpus)];
+    return `${zone(place.node, place.index)} cpu ${index % possibleCpus}`;
+  }
   return null;
 }

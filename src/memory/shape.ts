@@ -3,7 +3,8 @@
  *
  * A worker receives its shape as worker data before any kernel module is imported, so `const checks = shape.checks` at
  * a module's top is a constant that V8 folds.  The main thread and unit tests have `DEFAULT_SHAPE`, with checks on.
- * Structure layouts never depend on the shape: the main thread reads what workers of any shape wrote.
+ * What the main thread reads (control buffer, CPU states, trace rings) is laid out the same in every shape.  Structures
+ * in RAM are read by the pool's own workers only, and `padding` decides how far apart their parts lie.
  */
 
 import { workerData } from "node:worker_threads";
@@ -25,6 +26,8 @@ export interface Shape {
   readonly lockstat: boolean;
   /** Trace rings record every operation, not only waits and interrupts. */
   readonly trace: boolean;
+  /** Parts of kernel structures that different CPUs use at once lie on cache lines of their own. */
+  readonly padding: boolean;
   /** Named defects switched on in the real code. */
   readonly mutants: readonly string[];
 }
@@ -37,6 +40,7 @@ export const DEFAULT_SHAPE: Shape = {
   checks: true,
   lockstat: false,
   trace: false,
+  padding: true,
   mutants: [],
 };
 
@@ -59,6 +63,7 @@ export function shapeKey(s: Shape): string {
     s.checks,
     s.lockstat,
     s.trace,
+    s.padding,
     s.mutants.toSorted(),
   ]);
 }

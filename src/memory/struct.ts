@@ -8,7 +8,8 @@
  */
 
 import { bug } from "./bug.ts";
-import type { Pointer } from "./units.ts";
+import { shape } from "./shape.ts";
+import { LINE_WORDS, type Pointer } from "./units.ts";
 
 /**
  * Who may write a field: `boot` written once before the CPUs start; `atomic` any CPU, by marked accesses; `owner-cpu`
@@ -78,6 +79,10 @@ export const array = (count: number, guard: Guard, kind: Kind = "word"): FieldSp
 export const float64 = (guard: Guard, count = 1): FieldSpec => spec(2 * count, "float64", guard, 2);
 /** Room up to the next multiple of `words` (16 = a cache line), so that what follows shares no line with what precedes. */
 export const align = (words: number): FieldSpec => spec(0, "word", "boot", words);
+/** Where parts of the kernel's structures in RAM begin: on lines of their own, or without padding at any even word. */
+export const PAD_WORDS = shape.padding ? LINE_WORDS : 2;
+/** Room up to the next cache line, which the shape may leave out.  Linux: CACHELINE_PADDING, ____cacheline_aligned. */
+export const pad = (): FieldSpec => align(PAD_WORDS);
 /** `count` embedded structs; the guard is for the fields that declare none themselves. */
 export function embed(inner: object, guard: Guard, count = 1): FieldSpec {
   const layout = layoutOf(inner);

@@ -80,7 +80,7 @@ function sizeLines({ pages, topology }: ProcSource, { ref }: ProcZone): string[]
 
 function pagesetLines({ pages: { frames } }: ProcSource, { ref }: ProcZone, cpu: number): string[] {
   const { memory, globals } = frames;
-  const offset = cpu * memory.read(globals + PageGlobals.perCpuUnitWords);
+  const offset = cpu * memory.read(globals + PageGlobals.zonePartWords);
   const pcp = memory.read(ref + Zone.pageset) + offset;
   const stats = memory.read(ref + Zone.zonestats) + offset;
   const rows = [

@@ -28,8 +28,8 @@ import { Softirq, Vector } from "../hardware/vectors.ts";
 import { bug } from "../memory/bug.ts";
 import type { ImageLayout, PerCpuSlot, Slot } from "../memory/image.ts";
 import type { Memory } from "../memory/memory.ts";
-import { align, embed, float64, struct, word } from "../memory/struct.ts";
-import { LINE_WORDS, type Pointer } from "../memory/units.ts";
+import { embed, float64, pad, struct, word } from "../memory/struct.ts";
+import type { Pointer } from "../memory/units.ts";
 import { type CpuMasks, cpuMask } from "./cpumask.ts";
 import { LockClass } from "./lock-class.ts";
 import { CallbackList, Callbacks, RcuHead, seqBefore } from "./rcu-callbacks.ts";
@@ -45,30 +45,30 @@ export const RcuState = struct("rcu_state", {
   /** Whether the holdouts of this grace period have been interrupted. */
   forced: word("lock:rcu.lock", "flags"),
   gpStartNs: float64("hint:lock:rcu.lock"),
-  lineHoldouts: align(LINE_WORDS),
+  lineHoldouts: pad(),
   /** CPUs that this grace period waits for. */
   holdouts: cpuMask("atomic"),
   wordsLeft: word("atomic", "counter"),
   /** CPUs that have callbacks. */
   callbackCpus: cpuMask("atomic"),
-  lineOrphans: align(LINE_WORDS),
+  lineOrphans: pad(),
   /** Callbacks of CPUs that have left the run. */
   orphans: embed(CallbackList, "lock:rcu.lock"),
   /** CPUs that take part in the run. */
   members: word("lock:rcu.lock", "counter"),
-  lineBarrier: align(LINE_WORDS),
+  lineBarrier: pad(),
   /** 1 + CPU that runs rcu_barrier, or 0. */
   barrierOwner: word("atomic"),
   barrierLeft: word("atomic", "counter"),
-  end: align(LINE_WORDS),
+  end: pad(),
 });
 export const RcuData = struct("rcu_data", {
   /** Odd while the CPU runs; even while it is idle or takes no part.  Linux: the dynticks counter. */
   idleCount: word("hint:atomic", "counter"),
-  lineWants: align(LINE_WORDS),
+  lineWants: pad(),
   /** Set before the CPU sleeps: it then wants an interrupt at the end of a grace period; cleared by its next call_rcu. */
   wantsInterrupt: word("hint:atomic", "flags"),
-  lineOwn: align(LINE_WORDS),
+  lineOwn: pad(),
   callbacks: embed(CallbackList, "owner-cpu"),
   /** Callbacks run in one go. */
   batchLimit: word("owner-cpu", "counter"),
@@ -80,7 +80,7 @@ export const RcuData = struct("rcu_data", {
   nesting: word("owner-cpu", "counter"),
   barrierHead: embed(RcuHead, "owner-cpu"),
   invoked: float64("owner-cpu"),
-  end: align(LINE_WORDS),
+  end: pad(),
 });
 const state = RcuState;
 const data = RcuData;

@@ -118,6 +118,7 @@ export function pageFixture(options: {
   write(PageGlobals.pageblocks, at.pageblocks);
   write(PageGlobals.events, events.of(0));
   write(PageGlobals.perCpuUnitWords, unitWords);
+  write(PageGlobals.zonePartWords, unitWords);
   write(PageGlobals.perCpuUnits, cpuCount);
   write(PageGlobals.watermarkBoostFactor, options.boostFactor ?? 0);
   locks[0].format(globals + PageGlobals.drainLock, LockClass.PCPU_DRAIN);

@@ -48,6 +48,7 @@ export function formatGlobals(
   memory.write(g + PageGlobals.pageblocks, at.pageblocks);
   memory.write(g + PageGlobals.events, mm.events.address);
   memory.write(g + PageGlobals.perCpuUnitWords, mm.events.unitWords);
+  memory.write(g + PageGlobals.zonePartWords, mm.pagesets.unitWords);
   memory.write(g + PageGlobals.perCpuUnits, mm.plan.topology.possibleCpus);
   memory.write(g + PageGlobals.watermarkScaleFactor, WATERMARK_SCALE_FACTOR);
   memory.write(g + PageGlobals.watermarkBoostFactor, WATERMARK_BOOST_FACTOR);

@@ -4,6 +4,8 @@
 
 import type { Topology } from "../../hardware/topology.ts";
 import type { ImageLayout, PerCpuSlot, Slot } from "../../memory/image.ts";
+import { shape } from "../../memory/shape.ts";
+import { embed, struct } from "../../memory/struct.ts";
 import type { Pointer } from "../../memory/units.ts";
 import { Node } from "../pages/node.ts";
 import { ZONE_SLOTS } from "../pages/page-flags.ts";
@@ -45,6 +47,44 @@ export function planMemory(topology: Topology): MemoryPlan {
   return { topology, firmware, zones, memMap: planMemMap(ranges, topology.nodes) };
 }
 
+/** An array that each CPU has; `at` is the element of CPU 0, and each next CPU's is `unitWords` further. */
+export interface CpuParts {
+  readonly unitWords: number;
+  at(index: number): Pointer;
+  of(cpu: number): Pointer;
+}
+
+/**
+ * What a CPU has of a zone where nothing is padded: page lists and counters together, and the next CPU's right behind
+ * them, as in an array indexed by CPU.  Linux 2.6.33 had such an array in struct zone, each element aligned to a line.
+ */
+const ZonePart = struct("zone_part", {
+  pcp: embed(PerCpuPages, "atomic"),
+  stats: embed(PerCpuZonestat, "owner-cpu"),
+});
+
+class PackedParts implements CpuParts {
+  readonly unitWords: number;
+  private readonly parts: Slot;
+  private readonly offset: number;
+  private readonly cpus: number;
+
+  constructor(parts: Slot, offset: number, cpus: number) {
+    this.parts = parts;
+    this.offset = offset;
+    this.cpus = cpus;
+    this.unitWords = parts.stride;
+  }
+
+  at(index: number): Pointer {
+    return this.parts.at(index * this.cpus) + this.offset;
+  }
+
+  of(cpu: number): Pointer {
+    return this.at(0) + cpu * this.unitWords;
+  }
+}
+
 /** Memory management's slots of the kernel image. */
 export class MmImage {
   readonly plan: MemoryPlan;
@@ -54,8 +94,8 @@ export class MmImage {
   readonly zones: Slot;
   readonly nodes: Slot;
   /** One per_cpu_pages, one per_cpu_zonestat for each populated zone. */
-  readonly pagesets: PerCpuSlot;
-  readonly zonestats: PerCpuSlot;
+  readonly pagesets: CpuParts;
+  readonly zonestats: CpuParts;
   readonly nodestats: PerCpuSlot;
   readonly events: PerCpuSlot;
 
@@ -70,8 +110,15 @@ export class MmImage {
     this.memblock = image.place("memblock", MemblockState);
     this.zones = image.place("zone", Zone, nodes * ZONE_SLOTS);
     this.nodes = image.place("node_data", Node, nodes);
-    this.pagesets = image.perCpu("per_cpu_pageset", PerCpuPages, count);
-    this.zonestats = image.perCpu("per_cpu_zonestat", PerCpuZonestat, count);
+    if (shape.padding) {
+      this.pagesets = image.perCpu("per_cpu_pageset", PerCpuPages, count);
+      this.zonestats = image.perCpu("per_cpu_zonestat", PerCpuZonestat, count);
+    } else {
+      const cpus = plan.topology.possibleCpus;
+      const parts = image.place("zone_parts", ZonePart, count * cpus);
+      this.pagesets = new PackedParts(parts, ZonePart.pcp, cpus);
+      this.zonestats = new PackedParts(parts, ZonePart.stats, cpus);
+    }
     this.nodestats = image.perCpu("per_cpu_nodestat", PerCpuNodestat, nodes);
     this.events = image.perCpu("vm_event_states", VmEventState);
   }

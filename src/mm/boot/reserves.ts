@@ -15,7 +15,7 @@ import { PcpFlag, PerCpuPages } from "../pages/per-cpu-pages.ts";
 import { PerCpuNodestat, PerCpuZonestat } from "../pages/per-cpu-stats.ts";
 import { Watermark, Zone, type ZoneRef } from "../pages/zone.ts";
 import { ZONE_INDEXES, ZoneIndex } from "../pages/zone-index.ts";
-import type { MmImage } from "./mm-image.ts";
+import type { CpuParts, MmImage } from "./mm-image.ts";
 import {
   hugePageMinFreeKbytes,
   lowmemReserves,
@@ -132,7 +132,7 @@ function setupPageLists(memory: Memory, mm: MmImage): void {
     memory.write(zone + Zone.pagesetHighMin, highMin);
     memory.write(zone + Zone.pagesetHighMax, highMax);
     memory.write(zone + Zone.pagesetBatch, batch);
-    forEachCpu(mm, mm.pagesets.at(position), (pcp) => {
+    forEachCpu(mm, mm.pagesets, position, (pcp) => {
       memory.write(pcp + PerCpuPages.batch, batch);
       memory.write(pcp + PerCpuPages.highMin, highMin);
       memory.write(pcp + PerCpuPages.highMax, highMax);
@@ -153,7 +153,7 @@ function setupStatThresholds(memory: Memory, mm: MmImage): void {
     const zone = mm.zoneAt(node, index);
     const threshold = statThreshold.normal(cpus, memory.read(zone + Zone.managedPages));
     ofNode[node] = Math.max(ofNode[node], threshold);
-    forEachCpu(mm, mm.zonestats.at(position), (at) =>
+    forEachCpu(mm, mm.zonestats, position, (at) =>
       memory.write(at + PerCpuZonestat.statThreshold, threshold),
     );
     const marks = marksOf(memory, zone);
@@ -162,9 +162,7 @@ function setupStatThresholds(memory: Memory, mm: MmImage): void {
     memory.write(zone + Zone.percpuDriftMark, mark);
   }
   for (let node = 0; node < nodes; node++) {
-    forEachCpu(mm, mm.nodestats.at(node), (at) =>
-      memory.write(at + PerCpuNodestat.statThreshold, ofNode[node]),
-    );
+    forEachCpu(mm, mm.nodestats, node, (at) => memory.write(at + PerCpuNodestat.statThreshold, ofNode[node]));
   }
 }
 
@@ -180,8 +178,8 @@ function marksOf(memory: Memory, zone: ZoneRef): Watermarks {
   };
 }
 
-/** `first` is CPU 0's instance of a per-CPU variable. */
-function forEachCpu(mm: MmImage, first: Pointer, visit: (at: Pointer) => void): void {
-  const { unitWords } = mm.pagesets;
-  for (let cpu = 0; cpu < mm.plan.topology.possibleCpus; cpu++) visit(first + cpu * unitWords);
+/** Every CPU's instance of element `index` of a per-CPU array. */
+function forEachCpu(mm: MmImage, parts: CpuParts, index: number, visit: (at: Pointer) => void): void {
+  const first = parts.at(index);
+  for (let cpu = 0; cpu < mm.plan.topology.possibleCpus; cpu++) visit(first + cpu * parts.unitWords);
 }

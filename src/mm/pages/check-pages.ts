@@ -66,10 +66,10 @@ export function checkBuddy(frames: Frames, vmstat: Vmstat, zone: ZoneRef): numbe
 /** L1-L4 of one zone, all CPUs; returns the pages on the lists. */
 export function checkPageLists(frames: Frames, zone: ZoneRef): number {
   const { memory, globals } = frames;
-  const unitWords = memory.read(globals + PageGlobals.perCpuUnitWords);
+  const partWords = memory.read(globals + PageGlobals.zonePartWords);
   let total = 0;
   for (let cpu = 0; cpu < memory.read(globals + PageGlobals.perCpuUnits); cpu++) {
-    const pcp = memory.read(zone + Zone.pageset) + cpu * unitWords;
+    const pcp = memory.read(zone + Zone.pageset) + cpu * partWords;
     const name = `${zoneName(memory, zone)} page lists of cpu ${cpu}`;
     const count = memory.read(pcp + PerCpuPages.count);
     let pages = 0;
@@ -112,12 +112,20 @@ export function checkCounters(frames: Frames): void {
     if (sum !== total) bug(`S2 ${name}: nodes sum to ${sum}, the machine's total is ${total}`);
   });
   for (const zone of zones) {
-    const threshold = PerCpuZonestat.statThreshold;
-    checkDeltas(frames, memory.read(zone + Zone.zonestats), PerCpuZonestat.diff, threshold, ZONE_STAT_NAMES);
+    checkDeltas(frames, ZONE_STAT_NAMES, {
+      start: memory.read(zone + Zone.zonestats),
+      stride: memory.read(globals + PageGlobals.zonePartWords),
+      diff: PerCpuZonestat.diff,
+      threshold: PerCpuZonestat.statThreshold,
+    });
   }
   for (let node = 0; node < frames.nodeCount; node++) {
-    const stats = memory.read(frames.nodeAt(node) + Node.nodestats);
-    checkDeltas(frames, stats, PerCpuNodestat.diff, PerCpuNodestat.statThreshold, NODE_STAT_NAMES);
+    checkDeltas(frames, NODE_STAT_NAMES, {
+      start: memory.read(frames.nodeAt(node) + Node.nodestats),
+      stride: memory.read(globals + PageGlobals.perCpuUnitWords),
+      diff: PerCpuNodestat.diff,
+      threshold: PerCpuNodestat.statThreshold,
+    });
   }
 }
 
@@ -199,16 +207,18 @@ function checkListedBlock(frames: Frames, zone: ZoneRef, page: PageRef, order: n
   if (memory.read(page + Page.buddy) !== 0) bug(`L3 ${name}: frame ${pfn} is in the buddy allocator too`);
 }
 
-function checkDeltas(
-  { memory, globals }: Frames,
-  statsOfCpu0: number,
-  diff: number,
-  threshold: number,
-  names: readonly string[],
-): void {
-  const unitWords = memory.read(globals + PageGlobals.perCpuUnitWords);
+/** Counters of all CPUs: where CPU 0's are, words from one CPU's to the next, offsets within. */
+interface CounterParts {
+  readonly start: number;
+  readonly stride: number;
+  readonly diff: number;
+  readonly threshold: number;
+}
+
+function checkDeltas({ memory, globals }: Frames, names: readonly string[], parts: CounterParts): void {
+  const { start, stride, diff, threshold } = parts;
   for (let cpu = 0; cpu < memory.read(globals + PageGlobals.perCpuUnits); cpu++) {
-    const own = statsOfCpu0 + cpu * unitWords;
+    const own = start + cpu * stride;
     const limit = memory.read(own + threshold);
     names.forEach((name, item) => {
       const delta = memory.read(own + diff + item);

@@ -5,8 +5,8 @@
  * Linux: include/linux/mmzone.h typedef struct pglist_data, struct zonelist.
  */
 
-import { align, array, embed, struct, word, wordsIn } from "../../memory/struct.ts";
-import { alignUp, LINE_WORDS, type Pointer } from "../../memory/units.ts";
+import { array, embed, pad, struct, word, wordsIn } from "../../memory/struct.ts";
+import type { Pointer } from "../../memory/units.ts";
 import { SpinLock } from "../../sync/spinlock-layout.ts";
 import { NODE_STAT_NAMES } from "./counters.ts";
 import { MAX_NODES } from "./page-flags.ts";
@@ -39,12 +39,12 @@ export const Node = struct("pg_data", {
   /** Per-CPU node counters of CPU 0. */
   nodestats: word("boot", "pointer:per_cpu_nodestat"),
   /** All nodes by distance; used unless __GFP_THISNODE. */
-  lineLists: align(LINE_WORDS),
+  lineLists: pad(),
   fallback: embed(Zonelist, "boot"),
   /** This node's own zones. */
   noFallback: embed(Zonelist, "boot"),
 
-  lineKswapd: align(LINE_WORDS),
+  lineKswapd: pad(),
   /** A spinlock: the node's LRU lists. */
   lruLock: embed(SpinLock, "atomic"),
   kswapd: word("boot", "pointer:task"),
@@ -57,9 +57,9 @@ export const Node = struct("pg_data", {
   kcompactdMaxOrder: word("hint:atomic"),
   kcompactdHighestZone: word("hint:atomic"),
 
-  lineCounters: align(LINE_WORDS),
+  lineCounters: pad(),
   stat: array(NODE_STAT_NAMES.length, "hint:atomic", "counter"),
-  end: align(LINE_WORDS),
+  end: pad(),
 });
 /** Words from one node to the next. */
-export const NODE_WORDS = alignUp(wordsIn(Node), LINE_WORDS);
+export const NODE_WORDS = wordsIn(Node);

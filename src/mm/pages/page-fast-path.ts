@@ -60,8 +60,8 @@ export class PageFastPath {
   /** First entry of the local node's zonelist. */
   declare private readonly first: Pointer;
   declare private readonly localNode: number;
-  /** Words from CPU 0's per-CPU area to this CPU's. */
-  declare private readonly cpuOffset: number;
+  /** Words from CPU 0's part of a zone to this CPU's. */
+  declare private readonly zoneOffset: number;
   declare private readonly events: Pointer;
   declare private readonly enabled: boolean;
 
@@ -74,15 +74,16 @@ export class PageFastPath {
     this.pageblocks = frames.pageblocks;
     this.first = frames.nodeAt(localNode) + Node.fallback;
     this.localNode = localNode;
-    this.cpuOffset = cpu * memory.read(globals + PageGlobals.perCpuUnitWords);
-    this.events = memory.read(globals + PageGlobals.events) + this.cpuOffset;
+    this.zoneOffset = cpu * memory.read(globals + PageGlobals.zonePartWords);
+    this.events =
+      memory.read(globals + PageGlobals.events) + cpu * memory.read(globals + PageGlobals.perCpuUnitWords);
     this.enabled = supported && memory.read(globals + PageGlobals.groupByMobilityDisabled) === 0;
   }
 
   /** One page for `gfp`, or 0: ask the general path.  @cpu local   @takes pcp.lock */
   take = (gfp: number): PageRef => {
     if (!this.enabled || (gfp & SPECIAL) !== 0) return 0;
-    const { memory, first, cpuOffset } = this;
+    const { memory, first, zoneOffset } = this;
     const placement = PLACEMENT[gfp & 31];
     const highestZone = placement & 7;
     const type = placement >> 3;
@@ -96,7 +97,7 @@ export class PageFastPath {
     if (type !== MOVABLE) kept += memory.read(zone + FREE_CMA);
     if (memory.read(zone + FREE_PAGES) <= kept) return 0;
 
-    const pcp = memory.read(zone + zoneField.pageset) + cpuOffset;
+    const pcp = memory.read(zone + zoneField.pageset) + zoneOffset;
     const head = pcp + pcpField.lists + 2 * type;
     reached("pcp-own-unlocked");
     if (!this.locks.tryLock(pcp)) return 0;
@@ -123,7 +124,7 @@ export class PageFastPath {
     memory.write(page + PRIVATE, 0);
     memory.write(page + pageField.refcount, 1);
 
-    const stats = memory.read(zone + zoneField.zonestats) + cpuOffset;
+    const stats = memory.read(zone + zoneField.zonestats) + zoneOffset;
     this.count(this.events + PGALLOC + 2 * memory.read(zone + zoneField.index));
     this.count(stats + HIT);
     this.count(stats + LOCAL);
@@ -144,7 +145,7 @@ export class PageFastPath {
     const type = memory.read(this.pageblocks + (pfn >> PAGEBLOCK_ORDER)) & PAGEBLOCK_TYPE_MASK;
     if (type >= PCP_TYPES || memory.read(zone + zoneField.flags) !== 0) return false;
 
-    const pcp = memory.read(zone + zoneField.pageset) + this.cpuOffset;
+    const pcp = memory.read(zone + zoneField.pageset) + this.zoneOffset;
     if (!this.locks.tryLock(pcp)) return false;
     const count = memory.read(pcp + pcpField.count) + 1;
     const isPlain = (memory.read(pcp + pcpField.flags) & PcpFlag.PREV_FREE_HIGH_ORDER) === 0;

@@ -4,8 +4,8 @@
  * Linux: max_pfn, mem_map, vm_zone_stat[], vm_node_stat[], and the sysctls under /proc/sys/vm.
  */
 
-import { align, array, embed, float64, struct, word } from "../../memory/struct.ts";
-import { LINE_WORDS } from "../../memory/units.ts";
+import { array, embed, float64, pad, struct, word } from "../../memory/struct.ts";
+
 import { SpinLock } from "../../sync/spinlock-layout.ts";
 import { NODE_STAT_NAMES, ZONE_STAT_NAMES } from "./counters.ts";
 import { ZONE_INDEXES } from "./zone-index.ts";
@@ -24,6 +24,8 @@ export const PageGlobals = struct("page_globals", {
   events: word("boot", "pointer:vm_event_state"),
   /** Words from one CPU's per-CPU area to the next. */
   perCpuUnitWords: word("boot"),
+  /** The same for a zone's page lists and counters, which without padding lie in an array of their own. */
+  zonePartWords: word("boot"),
   /** CPUs that have per-CPU areas, housekeeping ones included. */
   perCpuUnits: word("boot", "counter"),
   /** Too small a machine to group pages by mobility: every allocation is UNMOVABLE. */
@@ -44,19 +46,19 @@ export const PageGlobals = struct("page_globals", {
   totalReservePages: word("hint:zone.lock", "counter"),
 
   /** Allocation-failure reports: at most ten in five seconds. */
-  lineWarn: align(LINE_WORDS),
+  lineWarn: pad(),
   warnBeginNs: float64("lock:warn_ratelimit"),
   warnLock: word("atomic"),
   warnPrinted: word("lock:warn_ratelimit", "counter"),
   warnMissed: word("lock:warn_ratelimit", "counter"),
 
-  lineDrain: align(LINE_WORDS),
+  lineDrain: pad(),
   /** A spinlock: one CPU at a time drains all page lists. */
   drainLock: embed(SpinLock, "atomic"),
   /** A spinlock: one out-of-memory decision at a time. */
   oomLock: embed(SpinLock, "atomic"),
 
-  lineTotals: align(LINE_WORDS),
+  lineTotals: pad(),
   zoneStat: array(ZONE_STAT_NAMES.length, "hint:atomic", "counter"),
   nodeStat: array(NODE_STAT_NAMES.length, "hint:atomic", "counter"),
 });

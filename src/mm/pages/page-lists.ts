@@ -57,7 +57,7 @@ export class PageLists {
   declare readonly frames: Frames;
   declare private readonly fallback: Fallback;
   declare private readonly locks: SpinLocks;
-  declare private readonly unitWords: number;
+  declare private readonly partWords: number;
   declare private readonly cpuOffset: number;
 
   constructor(fallback: Fallback, locks: SpinLocks, cpu: number) {
@@ -66,13 +66,13 @@ export class PageLists {
     this.frames = frames;
     this.fallback = fallback;
     this.locks = locks;
-    this.unitWords = frames.memory.read(frames.globals + PageGlobals.perCpuUnitWords);
-    this.cpuOffset = cpu * this.unitWords;
+    this.partWords = frames.memory.read(frames.globals + PageGlobals.zonePartWords);
+    this.cpuOffset = cpu * this.partWords;
   }
 
   /** The lists of `cpu` for `zone`.  Linux: per_cpu_ptr(zone->per_cpu_pageset, cpu). */
   listsOf(zone: ZoneRef, cpu: number): PcpRef {
-    return this.memory.read(zone + zoneField.pageset) + cpu * this.unitWords;
+    return this.memory.read(zone + zoneField.pageset) + cpu * this.partWords;
   }
 
   /**

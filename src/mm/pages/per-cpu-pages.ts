@@ -4,8 +4,8 @@
  * Linux: include/linux/mmzone.h struct per_cpu_pages, mm/page_alloc.c order_to_pindex.
  */
 
-import { align, array, embed, struct, word, wordsIn } from "../../memory/struct.ts";
-import { alignUp, LINE_WORDS, type Pointer } from "../../memory/units.ts";
+import { align, array, embed, pad, struct, word, wordsIn } from "../../memory/struct.ts";
+import type { Pointer } from "../../memory/units.ts";
 import { SpinLock } from "../../sync/spinlock-layout.ts";
 import { COSTLY_ORDER, MigrateType, PAGEBLOCK_ORDER, PCP_TYPES } from "./migrate-types.ts";
 
@@ -48,10 +48,10 @@ export const PerCpuPages = struct("per_cpu_pages", {
   linesLists: align(2),
   /** List heads: next and prev for each list. */
   lists: array(2 * PCP_LISTS, "lock:pcp.lock", "pointer:list_head"),
-  end: align(LINE_WORDS),
+  end: pad(),
 });
 /** Words from one zone's per_cpu_pages to the next. */
-export const PCP_WORDS = alignUp(wordsIn(PerCpuPages), LINE_WORDS);
+export const PCP_WORDS = wordsIn(PerCpuPages);
 
 /** The list of blocks of `order` and `type`.  Linux: order_to_pindex. */
 export const pcpListIndex = (type: number, order: number): number =>

@@ -4,8 +4,7 @@
  * Linux: include/linux/mmzone.h struct per_cpu_zonestat, per_cpu_nodestat; include/linux/vmstat.h vm_event_state.
  */
 
-import { align, array, float64, struct, word, wordsIn } from "../../memory/struct.ts";
-import { alignUp, LINE_WORDS } from "../../memory/units.ts";
+import { array, float64, pad, struct, word, wordsIn } from "../../memory/struct.ts";
 import { NODE_STAT_NAMES, NUMA_STAT_NAMES, VM_EVENT_NAMES, ZONE_STAT_NAMES } from "./counters.ts";
 
 /** Per-CPU half of a zone's counters. */
@@ -14,17 +13,17 @@ export const PerCpuZonestat = struct("per_cpu_zonestat", {
   diff: array(ZONE_STAT_NAMES.length, "hint:owner-cpu", "counter"),
   /** Never folded: reports add the CPUs. */
   numaEvent: array(2 * NUMA_STAT_NAMES.length, "hint:owner-cpu", "counter"),
-  end: align(LINE_WORDS),
+  end: pad(),
 });
-export const ZONESTAT_WORDS = alignUp(wordsIn(PerCpuZonestat), LINE_WORDS);
+export const ZONESTAT_WORDS = wordsIn(PerCpuZonestat);
 
 /** Per-CPU half of a node's counters. */
 export const PerCpuNodestat = struct("per_cpu_nodestat", {
   statThreshold: word("hint:atomic"),
   diff: array(NODE_STAT_NAMES.length, "hint:owner-cpu", "counter"),
-  end: align(LINE_WORDS),
+  end: pad(),
 });
-export const NODESTAT_WORDS = alignUp(wordsIn(PerCpuNodestat), LINE_WORDS);
+export const NODESTAT_WORDS = wordsIn(PerCpuNodestat);
 
 /** The low word of an event counter stays below this. */
 export const EVENT_CARRY = 2 ** 30;

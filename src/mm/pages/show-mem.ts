@@ -184,6 +184,6 @@ function listedPages(frames: Frames, zone: ZoneRef): number {
 }
 
 function pagesOnLists({ memory, globals }: Frames, zone: ZoneRef, cpu: number): number {
-  const unitWords = memory.read(globals + PageGlobals.perCpuUnitWords);
-  return memory.read(memory.read(zone + Zone.pageset) + cpu * unitWords + PerCpuPages.count);
+  const partWords = memory.read(globals + PageGlobals.zonePartWords);
+  return memory.read(memory.read(zone + Zone.pageset) + cpu * partWords + PerCpuPages.count);
 }

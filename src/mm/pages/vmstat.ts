@@ -37,6 +37,9 @@ export class Vmstat {
   /** Words from CPU 0's per-CPU area to this CPU's. */
   declare private readonly cpuOffset: number;
   declare private readonly unitWords: number;
+  /** The same for the counters of a zone. */
+  declare private readonly zoneOffset: number;
+  declare private readonly zonePartWords: number;
   declare private readonly units: number;
   private readonly eventsOfCpu0: Pointer;
   declare private readonly events: Pointer;
@@ -48,6 +51,8 @@ export class Vmstat {
     this.unitWords = memory.read(globals + globalField.perCpuUnitWords);
     this.units = memory.read(globals + globalField.perCpuUnits);
     this.cpuOffset = cpu * this.unitWords;
+    this.zonePartWords = memory.read(globals + globalField.zonePartWords);
+    this.zoneOffset = cpu * this.zonePartWords;
     this.eventsOfCpu0 = memory.read(globals + globalField.events);
     this.events = this.eventsOfCpu0 + this.cpuOffset + eventField.event;
   }
@@ -57,7 +62,7 @@ export class Vmstat {
   /** Adds `delta` to a zone counter.  Linux: __mod_zone_page_state. */
   modZone(zone: ZoneRef, item: number, delta: number): void {
     const { memory } = this;
-    const own = memory.read(zone + zoneField.zonestats) + this.cpuOffset;
+    const own = memory.read(zone + zoneField.zonestats) + this.zoneOffset;
     const at = own + zonestatField.diff + item;
     const threshold = memory.read(own + zonestatField.statThreshold);
     const sum = memory.read(at) + delta;
@@ -103,7 +108,7 @@ export class Vmstat {
   countNuma(zone: ZoneRef, item: number): void {
     const { memory } = this;
     this.bump(
-      memory.read(zone + zoneField.zonestats) + this.cpuOffset + zonestatField.numaEvent + 2 * item,
+      memory.read(zone + zoneField.zonestats) + this.zoneOffset + zonestatField.numaEvent + 2 * item,
       1,
     );
   }
@@ -120,7 +125,7 @@ export class Vmstat {
     const { memory } = this;
     let sum = memory.read(zone + zoneField.stat + item);
     let diff = memory.read(zone + zoneField.zonestats) + zonestatField.diff + item;
-    for (let cpu = 0; cpu < this.units; cpu++, diff += this.unitWords) sum += memory.read(diff);
+    for (let cpu = 0; cpu < this.units; cpu++, diff += this.zonePartWords) sum += memory.read(diff);
     return Math.max(0, sum);
   }
 
@@ -160,7 +165,7 @@ export class Vmstat {
   numaTotal(zone: ZoneRef, item: number): number {
     let sum = 0;
     let at = this.memory.read(zone + zoneField.zonestats) + zonestatField.numaEvent + 2 * item;
-    for (let cpu = 0; cpu < this.units; cpu++, at += this.unitWords) sum += this.eventAt(at);
+    for (let cpu = 0; cpu < this.units; cpu++, at += this.zonePartWords) sum += this.eventAt(at);
     return sum;
   }
 
@@ -203,7 +208,7 @@ export class Vmstat {
 
   private foldDeltas(owner: Pointer, diffOfCpu0: Pointer, items: number, isZone: boolean): number {
     const { memory } = this;
-    const first = diffOfCpu0 + this.cpuOffset;
+    const first = diffOfCpu0 + (isZone ? this.zoneOffset : this.cpuOffset);
     let folded = 0;
     for (let item = 0; item < items; item++) {
       const delta = memory.read(first + item);
@@ -218,7 +223,7 @@ export class Vmstat {
 
   private stepZone(zone: ZoneRef, item: number, step: number): void {
     const { memory } = this;
-    const own = memory.read(zone + zoneField.zonestats) + this.cpuOffset;
+    const own = memory.read(zone + zoneField.zonestats) + this.zoneOffset;
     const at = own + zonestatField.diff + item;
     const threshold = memory.read(own + zonestatField.statThreshold);
     const sum = memory.read(at) + step;

@@ -1,14 +1,15 @@
 /**
  * `struct zone`: the frames of one node that share an address limit, with their free lists, marks and counters.
  *
- * The first line is read by every allocation and written rarely; the lock and the free lists share lines of their own;
- * the counters, which every CPU folds into, come last.
+ * What every allocation reads comes first and is written rarely; the lock and the free lists share lines of their own; the
+ * counters, which every CPU folds into, come last.  Without padding (`shape.padding`) they follow each other, and the
+ * lock takes what is read along.
  *
  * Linux: include/linux/mmzone.h struct zone.
  */
 
-import { align, array, embed, struct, word, wordsIn } from "../../memory/struct.ts";
-import { alignUp, LINE_WORDS, type Pointer } from "../../memory/units.ts";
+import { array, embed, pad, struct, word, wordsIn } from "../../memory/struct.ts";
+import type { Pointer } from "../../memory/units.ts";
 import { SpinLock } from "../../sync/spinlock-layout.ts";
 import { ZONE_STAT_NAMES } from "./counters.ts";
 import { FreeArea } from "./free-area.ts";
@@ -35,25 +36,6 @@ export const Zone = struct("zone", {
   /** ZoneIndex. */
   index: word("boot"),
   node: word("boot"),
-  /** `zone number << 8`: what `page.buddy` holds above the order. */
-  buddyTag: word("boot"),
-  /** min, low, high, promo, in pages. */
-  watermark: array(4, "hint:zone.lock", "counter"),
-  watermarkBoost: word("hint:zone.lock", "counter"),
-  flags: word("hint:atomic", "flags"),
-  /** Pages in pageblocks of the HIGHATOMIC type, and those of them that are free. */
-  nrReservedHighatomic: word("hint:zone.lock", "counter"),
-  nrFreeHighatomic: word("hint:zone.lock", "counter"),
-  /** Pages kept from allocations whose highest zone is this index. */
-  lowmemReserve: array(ZONE_INDEXES, "hint:zone.lock", "counter"),
-
-  /** per_cpu_pages of CPU 0; the others are one unit apart. */
-  pageset: word("boot", "pointer:per_cpu_pages"),
-  /** per_cpu_zonestat of CPU 0. */
-  zonestats: word("boot", "pointer:per_cpu_zonestat"),
-  pagesetHighMin: word("lock:pcp_batch_high_lock", "counter"),
-  pagesetHighMax: word("lock:pcp_batch_high_lock", "counter"),
-  pagesetBatch: word("lock:pcp_batch_high_lock", "counter"),
   startPfn: word("boot", "pfn"),
   /** Frames from the first to the last, holes included. */
   spannedPages: word("boot", "counter"),
@@ -62,15 +44,35 @@ export const Zone = struct("zone", {
   managedPages: word("hint:atomic", "counter"),
   cmaPages: word("boot", "counter"),
   initialized: word("boot", "flags"),
+  pagesetHighMin: word("lock:pcp_batch_high_lock", "counter"),
+  pagesetHighMax: word("lock:pcp_batch_high_lock", "counter"),
   /** Free pages below which the unfolded per-CPU deltas could hide a broken mark. */
   percpuDriftMark: word("hint:zone.lock", "counter"),
+  watermarkBoost: word("hint:zone.lock", "counter"),
+  /** Pages in pageblocks of the HIGHATOMIC type, and those of them that are free. */
+  nrReservedHighatomic: word("hint:zone.lock", "counter"),
+  nrFreeHighatomic: word("hint:zone.lock", "counter"),
+  /** Pages kept from allocations whose highest zone is this index. */
+  lowmemReserve: array(ZONE_INDEXES, "hint:zone.lock", "counter"),
 
-  lineLock: align(LINE_WORDS),
+  /** From here on what every allocation or free reads. */
+  pagesetBatch: word("lock:pcp_batch_high_lock", "counter"),
+  /** min, low, high, promo, in pages. */
+  watermark: array(4, "hint:zone.lock", "counter"),
+  flags: word("hint:atomic", "flags"),
+  /** `zone number << 8`: what `page.buddy` holds above the order. */
+  buddyTag: word("boot"),
+  /** per_cpu_pages of CPU 0; the others are one unit apart. */
+  pageset: word("boot", "pointer:per_cpu_pages"),
+  /** per_cpu_zonestat of CPU 0. */
+  zonestats: word("boot", "pointer:per_cpu_zonestat"),
+
+  lineLock: pad(),
   /** A spinlock: free lists, pageblock types, HIGHATOMIC counts. */
   lock: embed(SpinLock, "atomic"),
   freeArea: embed(FreeArea, "lock:zone.lock", ORDERS),
 
-  lineCompaction: align(LINE_WORDS),
+  lineCompaction: pad(),
   compactCachedFreePfn: word("hint:holder", "pfn"),
   /** Async and sync scanners. */
   compactCachedMigratePfn: array(2, "hint:holder", "pfn"),
@@ -82,9 +84,9 @@ export const Zone = struct("zone", {
   compactBlockskipFlush: word("hint:holder", "flags"),
   contiguous: word("boot", "flags"),
 
-  lineCounters: align(LINE_WORDS),
+  lineCounters: pad(),
   stat: array(ZONE_STAT_NAMES.length, "hint:atomic", "counter"),
-  end: align(LINE_WORDS),
+  end: pad(),
 });
 /** Words from one zone to the next. */
-export const ZONE_WORDS = alignUp(wordsIn(Zone), LINE_WORDS);
+export const ZONE_WORDS = wordsIn(Zone);
