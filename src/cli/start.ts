@@ -2,11 +2,12 @@
  * `smpsim start`: the standard sweep, what `npm start` runs.
  *
  * Questions that show at once what the simulator is for, such as what per-CPU page lists buy and which lock bears
- * contention.
+ * contention.  One of them is asked by both clocks: this computer's, up to its cores, and a simulated one beyond.
  */
 
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
+import { simulationOf } from "../experiment/clock.ts";
 import { planSweep, type SweepWish } from "../experiment/plan.ts";
 import type { Experiment } from "../experiment/report-model.ts";
 import { descriptionOf } from "../experiment/settings.ts";
@@ -27,10 +28,18 @@ interface Question {
   readonly title: string;
   readonly workload: string;
   readonly compare: string;
+  /** By both clocks: the simulated machine goes on where this computer ends. */
+  readonly isSimulatedToo?: boolean;
   readonly options?: Readonly<Record<string, string | number | boolean>>;
 }
 
 const QUESTIONS: readonly Question[] = [
+  {
+    title: "Scaling: pages allocated in bulk, by this computer's clock and simulated beyond its cores",
+    workload: "page-bulk",
+    compare: "mode=parallel,virtual",
+    isSimulatedToo: true,
+  },
   {
     title: "Page allocation: what per-CPU page lists buy",
     workload: "page-repeat",
@@ -53,22 +62,22 @@ const QUESTIONS: readonly Question[] = [
   },
 ];
 
-const DEFAULT_SECONDS = 0.3;
+const DEFAULT_SECONDS = 0.2;
 
 export function addStart(program: Command): void {
   program
     .command("start")
     .description(
-      "the standard sweep: page allocation, locks, counters; prints tables, writes reports/smpsim.html",
+      "the standard sweep: scaling by two clocks, page allocation, locks, counters; writes reports/smpsim.html",
     )
     .option(
       "--cpus <list>",
-      "numbers of CPUs (default: up to the host's cores, and twice as many)",
+      "numbers of CPUs (default: up to the host's cores, and twice as many; simulated up to the profile's)",
       parseCpuList,
     )
     .option(
       "--seconds <n>",
-      "length of a run, 0.05 to 60",
+      "length of a run by the host's clock, 0.05 to 60",
       (t) => decimal("--seconds", t, 0.05, 60),
       DEFAULT_SECONDS,
     )
@@ -100,7 +109,9 @@ async function start(flags: StartFlags): Promise<void> {
   process.exitCode = interruption.exitCode(experiments.some(hasFault) ? 1 : 0);
 }
 
-async function wishFor(question: Question, cpus: readonly number[], flags: StartFlags): Promise<SweepWish> {
+async function wishFor(question: Question, own: readonly number[], flags: StartFlags): Promise<SweepWish> {
+  const real = question.isSimulatedToo ? simulationOf({ mode: "virtual" }) : null;
+  const cpus = real === null || flags.cpus !== undefined ? own : [...own, ...defaultCpuList(real.maxCpus)];
   return {
     workload: question.workload,
     description: await descriptionOf(question.workload),

@@ -18,6 +18,8 @@ const HEIGHT = 280;
 /** Series colours that the page's style defines. */
 export const SERIES_COLOURS = 6;
 const LOCKS_SHOWN = 5;
+/** CPU counts that an axis has room to name. */
+const LANDMARKS = 12;
 
 interface Point {
   readonly cpus: number;
@@ -106,12 +108,15 @@ export function fairnessChart(experiment: Experiment, phase: string): string {
 
 /** Share of CPU time spent waiting, by lock: a bar a row; "" when nobody waited. */
 export function lockChart(experiment: Experiment): string {
-  const bars = experiment.variants.flatMap(({ label, rows }) =>
-    rows.map((row) => ({
-      name: `${label === "" ? "" : `${label}, `}${row.cpus}${row.oversubscribed ? "*" : ""}`,
-      row,
-    })),
-  );
+  const bars = experiment.variants.flatMap(({ label, rows }) => {
+    const shown = landmarks(rows.map((row) => row.cpus));
+    return rows
+      .filter((row) => shown.includes(row.cpus))
+      .map((row) => ({
+        name: `${label === "" ? "" : `${label}, `}${row.cpus}${row.oversubscribed ? "*" : ""}`,
+        row,
+      }));
+  });
   const locks = mostWaited(bars.map(({ row }) => row));
   if (locks.length === 0) return "";
   const parts = bars.flatMap(({ name, row }) =>
@@ -247,7 +252,7 @@ function chart(experiment: Experiment, points: readonly Point[], { y, marks }: C
     inset: isWide ? 12 : 0,
     x: {
       label: "simulated CPUs",
-      ticks: cpus,
+      ticks: landmarks(cpus),
       tickFormat: (n: number) => String(n),
       ...(isWide ? { type: "log", base: 2, domain: [first, last] } : { domain: [first - pad, last + pad] }),
     },
@@ -287,6 +292,12 @@ function edgesOf(experiment: Experiment, points: readonly Point[]): { edge: numb
   if (real) edges.push({ edge: real.maxCpus, text: `${real.profile}: ${plural(real.maxCpus, "CPU")}` });
   return edges;
 }
+
+/** The CPU counts that are named: all of them, or of many the powers of two and both ends. */
+const landmarks = (cpus: readonly number[]): number[] =>
+  cpus.filter(
+    (n, i) => cpus.length <= LANDMARKS || Number.isInteger(Math.log2(n)) || i === 0 || i === cpus.length - 1,
+  );
 
 /** "5.00 M" as an axis says it: "5 M". */
 const tick =

@@ -293,9 +293,14 @@ test("start answers its questions with tables and writes the page", async () => 
     "--out",
     page,
   );
-  expect(stderr).toMatch(/^\[1\/\d\] Page allocation/);
+  expect(stderr).toMatch(/^\[1\/\d\] Scaling: .*\n(.*\n)*\[2\/\d\] Page allocation/);
+  expect(stdout).toMatch(
+    /Scaling: .*: alloc\n CPUs +this computer ops\/s .* simulated xeon-gold-5320 ops\/sim\. s/,
+  );
   expect(stdout).toMatch(/Page allocation: what per-CPU page lists buy\n CPUs +6\.12 ops\/s/);
   expect(stdout).toMatch(/Locks: .*\n CPUs +variant +ops\/s +over tas/);
-  expect(readFileSync(page, "utf8")).toContain("the standard sweep");
+  const html = readFileSync(page, "utf8");
+  expect(html).toContain("the standard sweep");
+  expect(html).toContain("Speed-up over the fewest CPUs, each by its own clock");
   expect(code).toBe(0);
 });
