@@ -63,7 +63,7 @@ export function addBench(program: Command): void {
     .option(
       "--seconds <n>",
       "length of a run, 0.01 to 3600 (default 1); with --mode virtual in simulated seconds, " +
-        "0.00001 to 10 (default 0.001)",
+        "0.00001 to 10 (default 0.0005)",
       (t) => decimal("--seconds", t, 0, 3600),
     )
     .option("--operations <n>", "operations a CPU instead of a time", (t) =>

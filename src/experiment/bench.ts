@@ -15,7 +15,7 @@ export interface BenchOptions {
   readonly cpus?: readonly number[];
   /** Runs a row.  Default 3; in simulated time, where runs repeat bit for bit, 1. */
   readonly repeats?: number;
-  /** Length of a run.  Default 1; in simulated time 0.001 of it. */
+  /** Length of a run.  Default 1; in simulated time 0.0005 of it. */
   readonly seconds?: number;
   /** Operations a CPU instead of a time. */
   readonly operations?: number;

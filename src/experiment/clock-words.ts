@@ -40,7 +40,9 @@ export function conditionsOf(experiment: Experiment): string[] {
     const unit = mode === "virtual" ? "simulated s" : "s";
     const length =
       seconds === null ? `${plural(operations ?? 0, "operation")} a CPU` : `${seconds} ${unit} a run`;
-    return mode === "virtual" && repeats === 1 ? length : `${length}, median of ${plural(repeats, "run")}`;
+    return mode === "virtual" && repeats === 1
+      ? length
+      : `${length}, median of ${plural(repeats, "run")} ± median deviation`;
   });
   const simulations = variants.flatMap(({ simulation }) =>
     simulation === null ? [] : [machineName(simulation)],

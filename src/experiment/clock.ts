@@ -2,8 +2,8 @@
  * Which clock a run is measured by, and what follows from it for its length.
  *
  * By the host's clock a run is warmed up, takes a second, and is repeated.  In simulated time two runs of one seed are the
- * same to the last cycle, so one is enough, a warm-up on a machine of its own would warm nothing, and a few milliseconds
- * hold tens of thousands of operations.
+ * same to the last cycle, so one is enough, a warm-up on a machine of its own would warm nothing, and half a millisecond
+ * holds thousands of operations.
  */
 
 import type { MachineConfig } from "../machine/config.ts";
@@ -23,7 +23,7 @@ interface Lengths {
 /** What a run's length is when nobody says, and what it may be; in the clock's own seconds. */
 export const LENGTHS: Readonly<Record<Clock, Lengths>> = {
   parallel: { seconds: 1, minSeconds: 0.01, maxSeconds: 3600, repeats: 3 },
-  virtual: { seconds: 0.001, minSeconds: 0.00001, maxSeconds: 10, repeats: 1 },
+  virtual: { seconds: 0.0005, minSeconds: 0.00001, maxSeconds: 10, repeats: 1 },
 };
 
 /** The clock of `machine`.  Explore mode has steps and no clock: a UsageError. */

@@ -127,23 +127,27 @@ interface Step {
   readonly repeat: number;
 }
 
-/** Repeat 0 is the warm-up; simulated time is the same cold and warm, and has none. */
+/**
+ * Repeat 0 is the warm-up; simulated time is the same cold and warm, and has none.  There the largest machine comes first,
+ * since the smaller ones then find their threads.
+ */
 function stepsOf(plan: SweepPlan, modes: readonly Clock[]): Step[] {
-  const { variants } = plan;
-  const forward = variants.map((_, i) => i);
-  const backward = forward.toReversed();
-  const has = (variant: number, cpus: number, repeat: number): boolean =>
-    (variants[variant].cpus ?? plan.cpus).includes(cpus) &&
-    repeat <= repeatsOf(plan, variants[variant]) &&
-    (repeat > 0 || modes[variant] === "parallel");
+  const { variants, cpus } = plan;
   const most = Math.max(...variants.map((variant) => repeatsOf(plan, variant)));
-  return plan.cpus.flatMap((cpus) =>
-    Array.from({ length: most + 1 }, (_, repeat) => repeat).flatMap((repeat) =>
-      (repeat % 2 === 0 ? backward : forward)
-        .filter((variant) => has(variant, cpus, repeat))
-        .map((variant) => ({ cpus, variant, repeat })),
-    ),
-  );
+  const rows = (clock: Clock, counts: readonly number[], firstRepeat: number): Step[] => {
+    const forward = variants.flatMap((_, i) => (modes[i] === clock ? [i] : []));
+    const backward = forward.toReversed();
+    const has = (variant: number, count: number, repeat: number): boolean =>
+      (variants[variant].cpus ?? cpus).includes(count) && repeat <= repeatsOf(plan, variants[variant]);
+    return counts.flatMap((count) =>
+      Array.from({ length: most + 1 - firstRepeat }, (_, i) => firstRepeat + i).flatMap((repeat) =>
+        (repeat % 2 === 0 ? backward : forward)
+          .filter((variant) => has(variant, count, repeat))
+          .map((variant) => ({ cpus: count, variant, repeat })),
+      ),
+    );
+  };
+  return [...rows("parallel", cpus, 0), ...rows("virtual", cpus.toReversed(), 1)];
 }
 
 function requestFor(plan: SweepPlan, step: Step, signal: AbortSignal | undefined): RunRequest {

@@ -8,8 +8,8 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-/** Of a machine's RAM about this part is touched: page structures, the tables of the simulated caches. */
-const TOUCHED_PART = 1 / 32;
+/** Of a machine's RAM about this part is touched: page structures, simulated caches, and what programs write. */
+const TOUCHED_PART = 1 / 8;
 const COLLECT_BYTES = 256 * 2 ** 20;
 
 let collector: (() => void) | null = null;

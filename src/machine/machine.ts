@@ -195,7 +195,9 @@ export class Machine {
     if (this.state === "dead") return;
     this.state = "dead";
     const collect = isTimeToCollect(this.config.memoryBytes);
-    await this.broadcast((cpu) => ({ kind: "release", cpu, id: this.parts.id, collect }));
+    // A thread that this machine had no CPU for may have had one of a machine before, which it keeps until it collects.
+    const threads = collect ? this.pool.size : this.config.cpus;
+    await this.broadcast((cpu) => ({ kind: "release", cpu, id: this.parts.id, collect }), threads);
     if (collect) collectGarbage();
     await this.pool.release();
   }
@@ -249,8 +251,8 @@ export class Machine {
     );
   }
 
-  private broadcast(task: (cpu: number) => CpuTask): Promise<CpuAnswer[]> {
-    return Promise.all(Array.from({ length: this.config.cpus }, (_, cpu) => this.pool.send(task(cpu))));
+  private broadcast(task: (cpu: number) => CpuTask, threads: number): Promise<CpuAnswer[]> {
+    return Promise.all(Array.from({ length: threads }, (_, cpu) => this.pool.send(task(cpu))));
   }
 }
 

@@ -31,7 +31,7 @@ export class CpuPool {
 
   private constructor(shape: Shape, size: number, heapMiB: number) {
     this.size = size;
-    this.key = CpuPool.keyOf(shape, size, heapMiB);
+    this.key = CpuPool.keyOf(shape, heapMiB);
     const carrier: ShapeCarrier & ModuleCarrier = { smpsimShape: shape, smpsimModules: moduleTable() };
     this.piscina = new Piscina({
       filename: CPU_WORKER.href,
@@ -54,16 +54,25 @@ export class CpuPool {
     for (const thread of this.piscina.threads) this.threadOf.push(thread.threadId);
   }
 
-  private static keyOf(shape: Shape, size: number, heapMiB: number): string {
-    return `${size}/${heapMiB}/${shapeKey(shape)}`;
+  private static keyOf(shape: Shape, heapMiB: number): string {
+    return `${heapMiB}/${shapeKey(shape)}`;
   }
 
-  /** A pool of `size` threads of this shape: an idle one, or a new one. */
+  /**
+   * A pool of `size` threads of this shape: an idle one, or a new one.  In simulated time a larger one does as well, as
+   * threads without a CPU sleep and take no part.
+   */
   static acquire(shape: Shape, size: number, heapMiB: number): CpuPool {
     process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), "smpsim-compile-cache");
-    const key = CpuPool.keyOf(shape, size, heapMiB);
-    const at = idle.findIndex((pool) => pool.key === key);
-    return at < 0 ? new CpuPool(shape, size, heapMiB) : idle.splice(at, 1)[0];
+    const key = CpuPool.keyOf(shape, heapMiB);
+    const isLarger = shape.mode === "virtual";
+    const fits = idle.filter(
+      (pool) => pool.key === key && (pool.size === size || (isLarger && pool.size > size)),
+    );
+    const [found] = fits.toSorted((a, b) => a.size - b.size);
+    if (found === undefined) return new CpuPool(shape, size, heapMiB);
+    idle.splice(idle.indexOf(found), 1);
+    return found;
   }
 
   /** Sends `task` to its CPU's thread.  Rejects only when the thread is lost. */

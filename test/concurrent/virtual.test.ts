@@ -41,6 +41,16 @@ describe("simulated time", () => {
     },
   );
 
+  test("a smaller machine does the same on a larger one's threads as on its own", async () => {
+    await destroyIdlePools();
+    const own = await simulate(path("page-churn"), { cpus: 2 }, { operations: 300 });
+    await destroyIdlePools();
+    await simulate(path("page-churn"), { cpus: 4 }, { operations: 300 });
+    const lent = await simulate(path("page-churn"), { cpus: 2 }, { operations: 300 });
+    expect(lent.clocks).toEqual(own.clocks);
+    expect(lent.digest).toBe(own.digest);
+  });
+
   test("a timed run ends at its simulated time, whatever the host does", async () => {
     const a = await simulate("page-repeat", { cpus: 3 }, { seconds: 0.0002 });
     const b = await simulate("page-repeat", { cpus: 3 }, { seconds: 0.0002 });

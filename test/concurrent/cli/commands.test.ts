@@ -74,7 +74,7 @@ describe("bench", () => {
     expect(stdout).toMatch(/CPUs +ops\/s +ops\/s per CPU +ns\/op +± +speed-up +ideal +fairness/);
     expect(stdout).toMatch(new RegExp(`^ 1 .*\\n 2\\*? .*\\n ${MANY}\\* `, "m"));
     expect(stdout).toMatch(/oversubscribed: only \d+ CPUs? can run at once here/);
-    expect(stdout).toMatch(/parallel mode, \d+ host cores?, .*median of 2 runs .*seed 1/);
+    expect(stdout).toMatch(/parallel mode, \d+ host cores?, .*median of 2 runs ± median deviation, seed 1/);
     expect(code).toBe(0);
   });
 

@@ -47,10 +47,10 @@ describe("a machine of simulated time", () => {
 
 describe("a plan", () => {
   test("in simulated time has one short run a row", () => {
-    expect(planSweep(wish)).toMatchObject({ cpus: [1, 64], repeats: 1, seconds: 0.001 });
-    expect(planSweep({ ...wish, seconds: 0.0005, repeats: 2 })).toMatchObject({
+    expect(planSweep(wish)).toMatchObject({ cpus: [1, 64], repeats: 1, seconds: 0.0005 });
+    expect(planSweep({ ...wish, seconds: 0.0007, repeats: 2 })).toMatchObject({
       repeats: 2,
-      seconds: 0.0005,
+      seconds: 0.0007,
     });
     expect(planSweep({ ...wish, machine: {} })).toMatchObject({ repeats: 3, seconds: 1 });
   });
@@ -60,7 +60,7 @@ describe("a plan", () => {
     const cores = availableParallelism();
     expect(variants).toMatchObject([
       { cpus: [1, 64].filter((n) => n <= cores), repeats: 3, seconds: 0.3 },
-      { cpus: [1, 64], repeats: 1, seconds: 0.001 },
+      { cpus: [1, 64], repeats: 1, seconds: 0.0005 },
     ]);
   });
 
@@ -82,5 +82,5 @@ test("a report knows whose clock it is by", () => {
   expect(simulationOf({})).toBeNull();
   expect(simulationOf({ mode: "virtual" })).toMatchObject({ profile: "xeon-gold-5320", maxCpus: 26 });
   expect(clockOf({})).toBe("parallel");
-  expect(runSeconds("virtual", undefined)).toBe(0.001);
+  expect(runSeconds("virtual", undefined)).toBe(0.0005);
 });

@@ -51,11 +51,44 @@ describe("sweep", () => {
     expect(progress).toEqual([0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6]);
   });
 
-  test("simulated time needs no warm-up", async () => {
+  test("simulated time needs no warm-up, and begins with the largest machine", async () => {
     const { requests, run } = recorder();
-    const outcome = await sweep({ ...plan, cpus: [1], machine: { mode: "virtual" } }, { run });
-    expect(requests.map((r) => r.seconds)).toEqual([1, 1]);
+    const outcome = await sweep({ ...plan, machine: { mode: "virtual" } }, { run });
+    expect(requests.map((r) => [r.machine.cpus, r.machine.seed])).toEqual([
+      [2, 5],
+      [2, 6],
+      [1, 5],
+      [1, 6],
+    ]);
+    expect(outcome.variants[0].rows.map((row) => row.cpus)).toEqual([1, 2]);
     expect(outcome).toMatchObject({ variants: [{ mode: "virtual" }], othersShare: null });
+  });
+
+  test("of both clocks the host's runs first, each variant with its own counts, length and repeats", async () => {
+    const { requests, run } = recorder();
+    const variant = (mode: "parallel" | "virtual", own: object) => ({
+      label: mode,
+      settings: { mode },
+      machine: { mode },
+      options: {},
+      ...own,
+    });
+    const variants = [
+      variant("virtual", { cpus: [1, 2], repeats: 1, seconds: 0.001 }),
+      variant("parallel", { cpus: [1] }),
+    ];
+    const outcome = await sweep({ ...plan, variants }, { run });
+    expect(requests.map((r) => [r.machine.mode, r.machine.cpus, r.seconds])).toEqual([
+      ["parallel", 1, 0.25],
+      ["parallel", 1, 1],
+      ["parallel", 1, 1],
+      ["virtual", 2, 0.001],
+      ["virtual", 1, 0.001],
+    ]);
+    expect(outcome.variants.map(({ mode, seconds, repeats }) => [mode, seconds, repeats])).toEqual([
+      ["virtual", 0.001, 1],
+      ["parallel", 1, 2],
+    ]);
   });
 
   test("the seed after the last one is 0", async () => {
