@@ -48,7 +48,14 @@ Examples:
   smpsim bench lock --set lock=./my-lock.ts         a lock from a file of your own
   smpsim bench lock --json > old.json               and later: smpsim bench lock --baseline old.json
 
-Rows with more CPUs than can run at once on this host are marked: their throughput says nothing about scaling.
+In simulated time, on any computer:
+  smpsim bench page-bulk --mode virtual             up to the 26 CPUs of the profile's machine, half a simulated ms each
+  smpsim bench page-bulk --mode virtual --cpus 1-64 --profile xeon-8375c-2s --out report.html
+  smpsim bench page-bulk --mode virtual --compare pcpBatch=1,15,63
+  smpsim bench page-bulk --mode virtual --audit     every run twice, compared to the last cycle
+  smpsim bench page-bulk --compare mode=parallel,virtual --cpus 1-8
+
+By the host's clock rows with more CPUs than can run at once are marked: their throughput says nothing about scaling.
 Exit code: 0 fine, 1 a fault was found, 2 wrong usage, 130 stopped by Ctrl-C (what was measured is printed).`;
 
 export function addBench(program: Command): void {
@@ -137,6 +144,8 @@ export async function measure(
     const warning = lockWarning({ ...plan.machine, ...machine }, Math.max(...plan.cpus));
     if (warning !== null) say(warning);
   }
+  if (plan.machine.mode === "virtual" && plan.machine.tokens !== undefined)
+    say("tokens have no effect in simulated time, where one CPU runs at a time");
   const progress = new ProgressLine();
   const outcome = await sweep(plan, {
     run: audit?.run ?? runOnMachine,

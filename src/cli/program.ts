@@ -16,11 +16,12 @@ const ABOUT = `A laboratory for the memory management of a multiprocessor kernel
 
 const MORE = `
 Begin with:
-  smpsim start        the standard sweep: how this computer scales, with a report in reports/
+  smpsim start        the standard sweep: how this computer scales, and a simulated one; a report in reports/
   smpsim doctor       what this computer can and cannot do
   smpsim workloads    what can be measured
   smpsim profiles     the machines of simulated time
   smpsim bench page-repeat --cpus 1,2 --compare pageLists=6.12,off
+  smpsim bench page-bulk --mode virtual       26 CPUs of a real machine, simulated
 
 Results go to stdout, progress to stderr.  Exit codes: 0 fine, 1 a fault was found, 2 wrong usage.`;
 
