@@ -47,6 +47,7 @@ Examples:
   smpsim bench page-repeat --compare pageLists=6.12,off --out report.html
   smpsim bench lock --set lock=./my-lock.ts         a lock from a file of your own
   smpsim bench lock --json > old.json               and later: smpsim bench lock --baseline old.json
+  smpsim bench page-bulk --mode virtual --cpus 16 --cache-lines   which lines travel between CPUs, and why
 
 In simulated time, on any computer:
   smpsim bench page-bulk --mode virtual             up to the 26 CPUs of the profile's machine, half a simulated ms each

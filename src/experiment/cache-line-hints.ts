@@ -73,9 +73,12 @@ export function hintsFor(line: CacheLine): Hint[] {
   if (sum(units, (unit) => unit.modified + unit.upgrades) < COHERENCE * events) return [evicted(units)];
   const hot = units.filter((unit) => unit.events >= HOT * events);
   if (hot.every((unit) => unit.guardedBy !== "")) return [guardedData(hot)];
+  // What a lock guards is used by whoever has the lock, in whatever numbers: beside its lock it shares nothing falsely.
+  const hasLock = hot.some((unit) => unit.role === "lock");
+  const loose = hasLock ? hot.filter((unit) => unit.guardedBy === "") : hot;
   return [
-    ...falseSharing(hot),
-    ...readMostly(hot),
+    ...falseSharing(loose),
+    ...readMostly(loose),
     ...contendedLock(hot, events, line),
     ...trueSharing(hot, events),
     ...oneWriter(hot, events),

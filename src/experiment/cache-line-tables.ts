@@ -1,14 +1,16 @@
 /** The cache-line report as tables, sentences and CSV. */
 
 import { type CacheLine, costOf, type LineWord, type TransferCounts } from "../machine/line-report.ts";
-import { cpuRanges, type HintKind } from "./cache-line-hints.ts";
+import { cpuRanges, type Hint, type HintKind } from "./cache-line-hints.ts";
 import { csvLine } from "./csv.ts";
 import { count, percent, plural } from "./format.ts";
 import type { Experiment, ExplainedLines, Report, Row, VariantResult } from "./report-model.ts";
 import type { Table, TableRow } from "./report-tables.ts";
 
-/** Lines, fields of a line, kinds of structure, hints listed in a table. */
-const TOP = { lines: 10, words: 4, structs: 8, hints: 12 };
+/** Lines, objects and fields of a line, kinds of structure, hints that are listed. */
+const TOP = { lines: 10, objects: 2, words: 4, structs: 8, hints: 12 };
+/** Lines and structures below this share of the cost are left to the JSON. */
+const LEAST_SHARE = 0.0005;
 const INDENT = "\u00a0\u00a0";
 
 interface Found {
@@ -39,14 +41,15 @@ export function cacheLineNotes(experiment: Experiment): string[] {
   });
 }
 
-/** What is said once for all lines that it is true of. */
+/** Kinds that are said once for all lines that they are true of. */
 const COMMON: ReadonlySet<HintKind> = new Set(["guarded-data", "hand-over", "evicted"]);
+/** Hints that differ in numbers alone are one. */
+const likeness = ({ kind, text }: Hint): string => (COMMON.has(kind) ? kind : text.replaceAll(/\d+/g, "#"));
 
 function hintTexts({ lines }: ExplainedLines): string[] {
   const all = lines.flatMap((line) => line.hints.map((hint) => ({ line, hint })));
   return all.flatMap(({ line, hint }, i) => {
-    if (!COMMON.has(hint.kind)) return [`${address(line)} ${hint.text}`];
-    const same = all.filter((other) => other.hint.kind === hint.kind);
+    const same = all.filter((other) => likeness(other.hint) === likeness(hint));
     if (same[0] !== all[i]) return [];
     const more = same.length > 1 ? `; so ${plural(same.length - 1, "further line")}` : "";
     return [`${address(line)} ${hint.text}${more}`];
@@ -154,8 +157,8 @@ function linesTable(found: Found): Table {
       "read by",
       "written by",
     ],
-    rows: (report?.lines ?? []).slice(0, TOP.lines).flatMap((line): TableRow[] => [
-      { dimmed: false, cells: [`${address(line)} ${line.name}`, ...countCells(line, total), "", ""] },
+    rows: dear(report?.lines ?? [], TOP.lines).flatMap((line): TableRow[] => [
+      { dimmed: false, cells: [`${address(line)} ${shortName(line)}`, ...countCells(line, total), "", ""] },
       ...line.words.slice(0, TOP.words).map((word) => ({
         dimmed: true,
         cells: [
@@ -186,7 +189,7 @@ function structsTable(found: Found): Table {
       "lines",
       "fields",
     ],
-    rows: (report?.structs ?? []).slice(0, TOP.structs).map((struct) => ({
+    rows: dear(report?.structs ?? [], TOP.structs).map((struct) => ({
       dimmed: false,
       cells: [
         struct.name,
@@ -207,6 +210,16 @@ const countCells = (counts: TransferCounts, total: number): string[] => [
     (n) => count(Math.round(n)),
   ),
 ];
+
+/** Those that cost something. */
+const dear = <T extends { readonly share: number }>(items: readonly T[], most: number): readonly T[] =>
+  items.slice(0, most).filter(({ share }) => share >= LEAST_SHARE);
+
+function shortName({ name }: CacheLine): string {
+  const objects = name.split(", ");
+  const more = objects.length - TOP.objects;
+  return more > 0 ? `${objects.slice(0, TOP.objects).join(", ")} and ${more} more` : name;
+}
 
 const address = (line: CacheLine): string => `0x${line.address.toString(16)}`;
 /** The field alone where the line is one object's. */

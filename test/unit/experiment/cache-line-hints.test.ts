@@ -108,6 +108,18 @@ describe("hints of a cache line", () => {
     expect(kinds(line([mine]))).toEqual([]);
   });
 
+  test("what a lock guards does not share falsely with it; what it does not guard does", () => {
+    const lock = lineWord(0, { readers: [], writers: each([0, 1], 200), role: "lock", unit: "thing.lock" });
+    const beside = (guard: string): LineWord =>
+      lineWord(4, { readers: [], writers: each([2, 3], 50), guard });
+    expect(kinds(line([lock, beside("lock:thing.lock")]))).toEqual(["contended-lock", "lock-with-data"]);
+    expect(kinds(line([lock, beside("atomic")]))).toEqual([
+      "false-sharing",
+      "contended-lock",
+      "lock-with-data",
+    ]);
+  });
+
   test("what a lock guards travels with it", () => {
     const guarded = lineWord(0, { readers: [], writers: each([0, 1], 100), guard: "lock:zone.lock" });
     const [hint] = hintsFor(line([guarded]));
