@@ -2,9 +2,12 @@
 
 import type { Kernel } from "../../machine/kernel.ts";
 import type { Pointer } from "../../memory/units.ts";
+import { Work } from "../../memory/work.ts";
 import type { FunctionId } from "../../sync/functions.ts";
 
 const EVERY_BIT = -1;
+/** What an operation of a CPU that is called computes, in simulated time; elsewhere its own instructions are real. */
+const OPERATION_NS = 100;
 
 /**
  * A function that other CPUs can call by its id.  Ids are given once a machine, but what a call does changes with each
@@ -40,6 +43,11 @@ export function callTarget(kernel: Kernel, halted: boolean, over: Pointer): null
   const { cpu, memory } = kernel;
   kernel.gate();
   if (halted) memory.waitWhile(over, EVERY_BIT, 0);
-  else while (memory.load(over) === 0) cpu.endOperation();
+  else {
+    while (memory.load(over) === 0) {
+      memory.work(Work.COMPUTE, OPERATION_NS);
+      cpu.endOperation();
+    }
+  }
   return null;
 }
