@@ -18,6 +18,8 @@ const HEIGHT = 280;
 /** Series colours that the page's style defines. */
 export const SERIES_COLOURS = 6;
 const LOCKS_SHOWN = 5;
+/** The ideal may take this many times the height of what was measured, and leaves the plot beyond. */
+const IDEAL_ROOM = 2.5;
 /** CPU counts that an axis has room to name. */
 const LANDMARKS = 12;
 
@@ -43,18 +45,23 @@ export function throughputChart(experiment: Experiment, phase: string): string {
   const isRelative = isMixed(experiment);
   const scale = (point: Point): number => (isRelative ? (baseOf(point, points) ?? Number.NaN) : 1);
   const ideals = points.flatMap((point) => idealOf(point, points, scale(point)));
+  const highest = Math.max(...points.map((point) => point.figures.opsPerSecond.max / scale(point)));
+  const top = Math.min(IDEAL_ROOM * highest, Math.max(highest, ...ideals.map(({ value }) => value)));
   return chart(experiment, points, {
-    y: { label: null, tickFormat: isRelative ? tick(ratio) : tick(count) },
+    y: { label: null, tickFormat: isRelative ? tick(ratio) : tick(count), domain: [0, top] },
     marks: [
-      Plot.line(ideals, {
-        x: "cpus",
-        y: "value",
-        z: "series",
-        stroke: "currentColor",
-        strokeOpacity: 0.45,
-        strokeDasharray: "1 4",
-        strokeLinecap: "round",
-      }),
+      Plot.line(
+        ideals.map((ideal) => cutAt(top, ideal)),
+        {
+          x: "cpus",
+          y: "value",
+          z: "series",
+          stroke: "currentColor",
+          strokeOpacity: 0.45,
+          strokeDasharray: "1 4",
+          strokeLinecap: "round",
+        },
+      ),
       ...seriesMarks(points, (p) => {
         const { median, min, max } = p.figures.opsPerSecond;
         const over = scale(p);
@@ -202,7 +209,7 @@ function seriesMarks(
       Plot.line(bridge, { ...at, stroke, strokeWidth: 1.5, strokeDasharray: "5 4" }),
       Plot.dot(own, {
         ...at,
-        r: 4,
+        r: own.length > LANDMARKS ? 2 : 4,
         stroke,
         strokeWidth: 1.5,
         fill: (point: Point) => (point.row.oversubscribed ? "var(--page)" : stroke),
@@ -230,6 +237,12 @@ function idealOf(
   const base = baseOf(point, points);
   if (figures.ideal === null || base === undefined) return [];
   return [{ cpus, series, value: (base * figures.ideal) / scale }];
+}
+
+/** A point of an ideal line, which is straight, or where that line leaves the plot. */
+function cutAt<T extends { readonly cpus: number; readonly value: number }>(top: number, ideal: T): T {
+  const part = Math.min(1, top / ideal.value);
+  return { ...ideal, cpus: ideal.cpus * part, value: ideal.value * part };
 }
 
 interface ChartParts {

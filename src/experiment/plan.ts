@@ -4,7 +4,7 @@
  */
 
 import { availableParallelism } from "node:os";
-import { type MachineConfig, resolveConfig } from "../machine/config.ts";
+import { type MachineConfig, resolveConfig, SIMULATED_TIME_KEYS } from "../machine/config.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { UsageError } from "../memory/bug.ts";
 import { resolveOptions, type WorkloadDescription } from "../workloads/description.ts";
@@ -32,18 +32,14 @@ export interface SweepWish {
 
 /** The plan for `wish`.  Throws UsageError when any machine or option of it is not valid. */
 export function planSweep(wish: SweepWish): SweepPlan {
-  const { description, workload, machine, options, operations } = wish;
+  const { description, workload, options, operations } = wish;
   const cpus = [...new Set(wish.cpus)].toSorted((a, b) => a - b);
   const fewest = description?.minCpus ?? 1;
   if (cpus.length === 0 || cpus[0] < fewest) {
     throw new UsageError(`${workload} needs at least ${fewest} CPUs; --cpus has ${cpus[0] ?? "none"}`);
   }
-  const variants = variantsOf(wish);
-  for (const variant of variants) {
-    for (const count of cpus) resolveConfig({ ...machine, ...variant.machine, cpus: count });
-    if (description !== null) resolveOptions(description, { ...options, ...variant.options });
-  }
-  const clocks = variants.map((variant) => clockOf({ ...machine, ...variant.machine }));
+  const chosen = variantsOf(wish);
+  const clocks = chosen.map((variant) => clockOf({ ...wish.machine, ...variant.machine }));
   const [clock] = clocks;
   if (wish.audit && clocks.includes("parallel")) {
     throw new UsageError(
@@ -51,11 +47,17 @@ export function planSweep(wish: SweepWish): SweepPlan {
     );
   }
   const isMixed = clocks.some((other) => other !== clock);
+  const machine = isMixed ? partOf(wish.machine, (key) => !isSimulatedOnly(key)) : wish.machine;
+  const variants = isMixed ? chosen.map((variant, i) => byItsClock(variant, clocks[i], cpus, wish)) : chosen;
+  for (const variant of variants) {
+    for (const count of cpus) resolveConfig({ ...machine, ...variant.machine, cpus: count });
+    if (description !== null) resolveOptions(description, { ...options, ...variant.options });
+  }
   return {
     workload,
     cpus,
     repeats: wish.repeats ?? LENGTHS[clock].repeats,
-    variants: isMixed ? variants.map((variant, i) => byItsClock(variant, clocks[i], cpus, wish)) : variants,
+    variants,
     machine,
     options,
     seed: machine.seed ?? 1,
@@ -66,9 +68,15 @@ export function planSweep(wish: SweepWish): SweepPlan {
   };
 }
 
+const isSimulatedOnly = (key: string): boolean => (SIMULATED_TIME_KEYS as readonly string[]).includes(key);
+
+const partOf = (machine: MachineConfig, isWanted: (key: string) => boolean): MachineConfig =>
+  Object.fromEntries(Object.entries(machine).filter(([key]) => isWanted(key)));
+
 /**
  * A variant in company of one by the other clock: each has the length that is usual for its own, and the host's clock
- * goes no farther than the host's cores, beyond which it shows no scaling to compare with.
+ * goes no farther than the host's cores, beyond which it shows no scaling to compare with.  Settings of simulated time
+ * are for those who have it.
  */
 function byItsClock(variant: Variant, clock: Clock, cpus: readonly number[], wish: SweepWish): Variant {
   const lengths = LENGTHS[clock];
@@ -77,8 +85,10 @@ function byItsClock(variant: Variant, clock: Clock, cpus: readonly number[], wis
   const isMeant = clock === "parallel" && seconds !== undefined;
   const cores = availableParallelism();
   const within = clock === "virtual" ? cpus : cpus.filter((count) => count <= cores);
+  const own = clock === "virtual" ? partOf(wish.machine, isSimulatedOnly) : {};
   return {
     ...variant,
+    machine: { ...own, ...variant.machine },
     label: nameOf(clock, { ...wish.machine, ...variant.machine }),
     cpus: within.length > 0 ? within : cpus.slice(0, 1),
     repeats: clock === "virtual" ? lengths.repeats : (wish.repeats ?? lengths.repeats),

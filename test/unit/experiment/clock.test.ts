@@ -64,6 +64,16 @@ describe("a plan", () => {
     ]);
   });
 
+  test("of both clocks keeps the settings of simulated time from the host's", () => {
+    const machine = { profile: "xeon-8375c-2s", seed: 7 };
+    const plan = planSweep({ ...wish, compare: "mode=parallel,virtual", machine });
+    expect(plan.machine).toEqual({ seed: 7 });
+    expect(plan.variants.map(({ label, machine: own }) => [label, own])).toEqual([
+      ["this computer", { mode: "parallel" }],
+      ["simulated xeon-8375c-2s", { profile: "xeon-8375c-2s", mode: "virtual" }],
+    ]);
+  });
+
   test.each([
     [{ seconds: 0.000001 }, "seconds: 0.000001 is not valid; valid are 0.00001 to 10 of simulated time"],
     [{ seconds: 0.005, machine: {} }, "seconds: 0.005 is not valid; valid are 0.01 to 3600"],
