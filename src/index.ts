@@ -15,7 +15,15 @@ export { compareWithBaseline } from "./experiment/baseline.ts";
 export { type BenchOptions, bench } from "./experiment/bench.ts";
 export { csvOf } from "./experiment/csv.ts";
 export { htmlReport } from "./experiment/html.ts";
-export type { Experiment, PhaseRow, Report, Row } from "./experiment/report-model.ts";
+export type {
+  AuditResult,
+  Experiment,
+  PhaseRow,
+  Report,
+  Row,
+  Simulation,
+  VariantResult,
+} from "./experiment/report-model.ts";
 export type { Spread } from "./experiment/statistics.ts";
 export type { Cpu } from "./hardware/cpu.ts";
 export type { MachineConfig, ResolvedConfig } from "./machine/config.ts";

@@ -135,7 +135,7 @@ export interface RunSample {
   readonly slices: number;
   /** From the common start until the last CPU's program ended, by the mode's clock. */
   readonly elapsedNs: number;
-  /** Share of all CPU time of the phases that was spent waiting for locks. */
+  /** Share of all CPU time of the run that was spent waiting for locks. */
   readonly lockWaitShare: number;
   /** The lock with the longest waits; null when nobody waited. */
   readonly mostWaited: LockWait | null;
@@ -170,7 +170,7 @@ export interface LockRow {
   readonly waitNs: number;
   readonly waitMaxNs: number;
   readonly heldNs: number;
-  /** Share of all CPU time of the phases that was spent waiting for this lock. */
+  /** Share of all CPU time of the run, from the common start on, that was spent waiting for this lock. */
   readonly waitShare: number;
 }
 

@@ -112,8 +112,8 @@ function medianRates(samples: readonly PhaseSample[], cpus: number): (number | n
 
 function lockRows(results: readonly RunResult[]): LockRow[] {
   const cpuTimeNs = results
-    .flatMap((result) => result.cpuResults.flatMap((cpu) => cpu.phases))
-    .reduce((total, phase) => total + phase.elapsedNs, 0);
+    .flatMap((result) => result.cpuResults)
+    .reduce((total, cpu) => total + cpu.elapsedNs, 0);
   const classes = Map.groupBy(
     results.flatMap((result) => result.locks),
     (lock) => lock.name,
