@@ -3,9 +3,18 @@
  * lies where; it looks at RAM directly and costs no simulated time.
  */
 
+import type { Region, Regions } from "../memory/regions.ts";
 import { LINE_WORDS, type Pointer, WORD_BYTES } from "../memory/units.ts";
 import type { CpuThread } from "./attach.ts";
-import { addCounts, noCounts, type RunningCounts, unpackCounts } from "./line-counts.ts";
+import {
+  addCounts,
+  addPacked,
+  costAt,
+  forEachRecord,
+  noCounts,
+  type RunningCounts,
+  sourcesOf,
+} from "./line-counts.ts";
 import { type WordName, wordNamer } from "./line-names.ts";
 import {
   type CacheLine,
@@ -16,7 +25,6 @@ import {
   type LineReport,
   type LineWord,
   type StructShare,
-  type TransferCounts,
 } from "./line-report.ts";
 
 /** Fields listed for a kind of structure. */
@@ -30,18 +38,18 @@ export function collectLines(
   { kernel, machine }: CpuThread,
   packed: readonly Float64Array[],
 ): Omit<LineReport, "shareOfTime"> {
-  const nameOf = wordNamer(kernel, new Int32Array(machine.buffers.ram));
-  const total = noCounts();
+  const ram = new Int32Array(machine.buffers.ram);
+  const nameOf = wordNamer(kernel, ram);
   const costs = new Map<number, number>();
-  const structs = new Structs();
+  const structs = new Structs(kernel.regions, ram);
   for (const counts of packed) {
-    for (const { address, counts: one } of unpackCounts(counts)) {
+    forEachRecord(counts, (address, at) => {
       const line = lineOf(address);
-      addCounts(total, one);
-      costs.set(line, (costs.get(line) ?? 0) + costOf(one));
-      structs.add(nameOf(address), line, one);
-    }
+      costs.set(line, (costs.get(line) ?? 0) + costAt(counts, at));
+      structs.add(address, line, counts, at);
+    });
   }
+  const total = structs.total();
   const dearest = [...costs].toSorted((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, LINES_KEPT);
   const words = new Map(dearest.map(([line]) => [line, new Map<Pointer, WordSum>()]));
   for (const [cpu, counts] of packed.entries()) addWords(words, cpu, counts);
@@ -49,7 +57,7 @@ export function collectLines(
     lineCount: costs.size,
     total,
     lines: dearest.map(([line]) => cacheLine(line, words.get(line) ?? new Map(), nameOf, costOf(total))),
-    structs: structs.shares(costOf(total)),
+    structs: structs.shares(nameOf, costOf(total)),
   };
 }
 
@@ -62,20 +70,23 @@ interface WordSum {
 }
 
 function addWords(lines: Map<number, Map<Pointer, WordSum>>, cpu: number, packed: Float64Array): void {
-  for (const { address, counts, from } of unpackCounts(packed)) {
+  forEachRecord(packed, (address, at) => {
     const words = lines.get(lineOf(address));
-    if (words === undefined) continue;
+    if (words === undefined) return;
     let sum = words.get(address);
     if (sum === undefined) {
       sum = { counts: noCounts(), readers: new Map(), writers: new Map(), from: new Map() };
       words.set(address, sum);
     }
-    addCounts(sum.counts, counts);
-    const wrote = counts.writes + counts.upgrades;
-    if (counts.reads > 0) sum.readers.set(cpu, counts.reads);
+    const own = noCounts();
+    addPacked(own, packed, at);
+    addCounts(sum.counts, own);
+    const wrote = own.writes + own.upgrades;
+    if (own.reads > 0) sum.readers.set(cpu, own.reads);
     if (wrote > 0) sum.writers.set(cpu, wrote);
-    for (const [source, count] of from) sum.from.set(source, (sum.from.get(source) ?? 0) + count);
-  }
+    for (const [source, count] of sourcesOf(packed, at))
+      sum.from.set(source, (sum.from.get(source) ?? 0) + count);
+  });
 }
 
 function cacheLine(
@@ -137,27 +148,62 @@ function neighbours(
   return [...found.values()];
 }
 
-/** Sums by kind of structure. */
-class Structs {
-  private readonly sums = new Map<
-    string,
-    { counts: RunningCounts; lines: Set<number>; fields: Map<string, number> }
-  >();
+/** Words at one place of a kind of object: the same field of all elements of an array. */
+interface FieldSum {
+  /** One of the words. */
+  readonly address: Pointer;
+  readonly counts: RunningCounts;
+}
 
-  add({ struct, path }: WordName, line: number, counts: TransferCounts): void {
-    let sum = this.sums.get(struct);
-    if (sum === undefined) {
-      sum = { counts: noCounts(), lines: new Set(), fields: new Map() };
-      this.sums.set(struct, sum);
-    }
-    addCounts(sum.counts, counts);
-    sum.lines.add(line);
-    const field = plainly(path);
-    sum.fields.set(field, (sum.fields.get(field) ?? 0) + costOf(counts));
+interface RegionSum {
+  readonly lines: Set<number>;
+  /** By overlay and offset. */
+  readonly fields: Map<number, FieldSum>;
+}
+
+interface StructSum {
+  readonly counts: RunningCounts;
+  lines: Set<number>;
+  readonly fields: Map<string, number>;
+}
+
+/** Sums by kind of structure.  A field is named once, not for each of the words that it is of many elements. */
+class Structs {
+  private readonly regions: Regions;
+  private readonly read: (address: Pointer) => number;
+  private readonly sums = new Map<Region | null, RegionSum>();
+
+  constructor(regions: Regions, ram: Int32Array) {
+    this.regions = regions;
+    this.read = (address) => ram[address];
   }
 
-  shares(totalCost: number): StructShare[] {
-    return [...this.sums]
+  add(address: Pointer, line: number, packed: Float64Array, at: number): void {
+    const region = this.regions.at(address);
+    let sum = this.sums.get(region);
+    if (sum === undefined) {
+      sum = { lines: new Set(), fields: new Map() };
+      this.sums.set(region, sum);
+    }
+    sum.lines.add(line);
+    const place = region === null ? 0 : this.placeIn(region, address);
+    let field = sum.fields.get(place);
+    if (field === undefined) {
+      field = { address, counts: noCounts() };
+      sum.fields.set(place, field);
+    }
+    addPacked(field.counts, packed, at);
+  }
+
+  total(): RunningCounts {
+    const total = noCounts();
+    for (const { fields } of this.sums.values())
+      for (const { counts } of fields.values()) addCounts(total, counts);
+    return total;
+  }
+
+  shares(nameOf: (address: Pointer) => WordName, totalCost: number): StructShare[] {
+    return [...this.byStruct(nameOf)]
       .map(([name, { counts, lines, fields }]) => ({
         name,
         lines: lines.size,
@@ -170,5 +216,32 @@ class Structs {
           .map(([field, cost]) => ({ name: field, share: cost / totalCost })),
       }))
       .toSorted((a, b) => b.share - a.share || (a.name < b.name ? -1 : 1));
+  }
+
+  /** All CPUs' instances together. */
+  private byStruct(nameOf: (address: Pointer) => WordName): Map<string, StructSum> {
+    const structs = new Map<string, StructSum>();
+    for (const { lines, fields } of this.sums.values()) {
+      for (const { address, counts } of fields.values()) {
+        const { struct, path } = nameOf(address);
+        let sum = structs.get(struct);
+        if (sum === undefined) {
+          sum = { counts: noCounts(), lines, fields: new Map() };
+          structs.set(struct, sum);
+        }
+        if (sum.lines !== lines) sum.lines = sum.lines.union(lines);
+        addCounts(sum.counts, counts);
+        const field = plainly(path);
+        sum.fields.set(field, (sum.fields.get(field) ?? 0) + costOf(counts));
+      }
+    }
+    return structs;
+  }
+
+  /** The same number for the same field of any element: its offset, and which overlay it is in. */
+  private placeIn({ start, stride, layout }: Region, address: Pointer): number {
+    const offset = (address - start) % stride;
+    const tag = layout.tagAt === null ? 0 : layout.tagAt(this.read, address - offset);
+    return tag * stride + offset;
   }
 }

@@ -15,13 +15,6 @@ const FIXED = 1 + COUNTS.length + 1;
 /** Counts that are being added up. */
 export type RunningCounts = { -readonly [K in keyof TransferCounts]: TransferCounts[K] };
 
-/** One CPU's counts of one word. */
-export interface UnpackedCount {
-  readonly address: Pointer;
-  readonly counts: TransferCounts;
-  readonly from: readonly CpuCount[];
-}
-
 export const noCounts = (): RunningCounts => ({
   reads: 0,
   writes: 0,
@@ -34,6 +27,17 @@ export const noCounts = (): RunningCounts => ({
 
 export function addCounts(sum: RunningCounts, counts: TransferCounts): void {
   for (const name of COUNTS) sum[name] += counts[name];
+}
+
+/** Adds the counts of the record at `at`. */
+export function addPacked(sum: RunningCounts, packed: Float64Array, at: number): void {
+  sum.reads += packed[at + 1];
+  sum.writes += packed[at + 2];
+  sum.modified += packed[at + 3];
+  sum.exposed += packed[at + 4];
+  sum.upgrades += packed[at + 5];
+  sum.cycles += packed[at + 6];
+  sum.queueCycles += packed[at + 7];
 }
 
 export function packCounts(words: readonly WordCount[]): Float64Array {
@@ -52,18 +56,24 @@ export function packCounts(words: readonly WordCount[]): Float64Array {
   return packed;
 }
 
-export function* unpackCounts(packed: Float64Array): Generator<UnpackedCount> {
+/** Cost of the record at `at`, as `costOf`. */
+export const costAt = (packed: Float64Array, at: number): number => packed[at + 6] + packed[at + 7];
+
+/** Visits each record by its word's address and its own place.  Runs have millions, so nothing is allocated for one. */
+export function forEachRecord(packed: Float64Array, visit: (address: Pointer, at: number) => void): void {
   let at = 0;
   while (at < packed.length) {
-    const address = packed[at++];
-    const counts = noCounts();
-    for (const name of COUNTS) counts[name] = packed[at++];
-    const sources = packed[at++];
-    const from = Array.from(
-      { length: sources },
-      (_, i): CpuCount => [packed[at + 2 * i], packed[at + 2 * i + 1]],
-    );
-    at += 2 * sources;
-    yield { address, counts, from };
+    const next = at + FIXED + 2 * packed[at + FIXED - 1];
+    visit(packed[at], at);
+    at = next;
   }
+}
+
+/** The CPUs that the line of the record at `at` came from, with counts. */
+export function sourcesOf(packed: Float64Array, at: number): CpuCount[] {
+  const first = at + FIXED;
+  return Array.from(
+    { length: packed[first - 1] },
+    (_, i): CpuCount => [packed[first + 2 * i], packed[first + 2 * i + 1]],
+  );
 }

@@ -1,6 +1,6 @@
 /** Names of words for the cache-line report: object, field, and the lock that a word is part of. */
 
-import type { Place } from "../memory/regions.ts";
+import type { Place, Region } from "../memory/regions.ts";
 import { FRAME_WORDS, type Pointer, pfnOf, WORD_BYTES } from "../memory/units.ts";
 import { NODE_STAT_NAMES, NUMA_STAT_NAMES, ZONE_STAT_NAMES } from "../mm/pages/counters.ts";
 import { ZONE_SLOTS } from "../mm/pages/page-flags.ts";
@@ -65,6 +65,9 @@ export function wordNamer(kernel: Kernel, ram: Int32Array): (address: Pointer) =
   };
 }
 
+/** A region's name without the CPU whose instance it is. */
+const structName = ({ name }: Region): string => name.replace(/@cpu\d+$/, "");
+
 function placeName(kernel: Kernel, place: Place): WordName {
   const { region, index, part, partPath, field } = place;
   const path = elementNamed(place);
@@ -73,7 +76,7 @@ function placeName(kernel: Kernel, place: Place): WordName {
   const role = ROLES[part.name] ?? "data";
   return {
     object,
-    struct: region.name.replace(/@cpu\d+$/, ""),
+    struct: structName(region),
     path,
     text,
     unit: role !== "data" ? [object, partPath].filter((s) => s !== "").join(".") : text,
@@ -113,7 +116,7 @@ function elementLabel(kernel: Kernel, { region, index }: Place): string | null {
   const { nodes } = kernel.topology;
   const zone = (node: number, zoneIndex: number): string =>
     nodes > 1 ? `node ${node} ${ZONE_NAMES[zoneIndex]}` : ZONE_NAMES[zoneIndex];
-  const name = region.name.replace(/@cpu\d+$/, "");
+  const name = structName(region);
   if (name === "zone") return zone(Math.floor(index / ZONE_SLOTS), index % ZONE_SLOTS);
   if (name === "per_cpu_pageset" || name === "per_cpu_zonestat") {
     const place = kernel.image.mm.populated[index];

@@ -84,7 +84,7 @@ export class Regions {
 
   /** The struct and field at `address`, or null where nothing is registered. */
   find(address: Pointer, read: (address: Pointer) => number): Place | null {
-    const region = this.regionOf(address);
+    const region = this.at(address);
     if (region === null) return null;
     const index = Math.floor((address - region.start) / region.stride);
     const object = region.start + index * region.stride;
@@ -112,8 +112,8 @@ export class Regions {
     return this.find(address, read)?.text ?? `ram+0x${(address * 4).toString(16)}`;
   }
 
-  /** The innermost: of those that cover the address, the one that starts last. */
-  private regionOf(address: Pointer): Region | null {
+  /** The innermost region there: of those that cover the address, the one that starts last. */
+  at(address: Pointer): Region | null {
     const { all, ends } = this;
     let low = 0;
     let high = all.length;
