@@ -29,12 +29,12 @@ export const notPinned = (reason: string): PinnedThreads => ({
   release: async () => {},
 });
 
-/** Pins the threads to the last core that the first one may use.  Never throws: the result says what was reached. */
+/** Pins the threads to one core of those that the first one may use.  Never throws: the result says what was reached. */
 export async function pinThreads(threadIds: readonly number[]): Promise<PinnedThreads> {
   if (process.platform !== "linux") return notPinned(`threads cannot be pinned on ${process.platform}`);
   if (threadIds.length === 0 || threadIds.includes(0)) return notPinned("the host does not tell thread ids");
   try {
-    const core = lastCore(listIn(await taskset(`taskset -pc "$1"`, [threadIds[0]])));
+    const core = oneOf(listIn(await taskset(`taskset -pc "$1"`, [threadIds[0]])));
     const masks = await moveAll(threadIds.map((id) => [id, String(core)]));
     const release = async (): Promise<void> => {
       await moveAll(masks).catch(() => {});
@@ -75,5 +75,11 @@ function listIn(answer: string): string {
   return found[1];
 }
 
-/** The highest core in a list such as `0-3,8`. */
-const lastCore = (list: string): number => Math.max(...list.split(/[,-]/).map(Number));
+/** One core of a list such as `0-3,8`: by process, so that several processes spread over the cores. */
+function oneOf(list: string): number {
+  const cores = list.split(",").flatMap((part) => {
+    const [first, last = first] = part.split("-").map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+  return cores[process.pid % cores.length];
+}

@@ -27,7 +27,8 @@ export class CpuPool {
   private readonly piscina: Piscina;
   private readonly threadOf: number[] = [];
   private poisoned = false;
-  private pinned: PinnedThreads | null = null;
+  /** Groups of threads that were pinned together; a small machine has not asked for all. */
+  private pinned: { readonly ids: readonly number[]; readonly threads: PinnedThreads }[] = [];
 
   private constructor(shape: Shape, size: number, heapMiB: number) {
     this.size = size;
@@ -92,15 +93,18 @@ export class CpuPool {
     }
   }
 
-  /** Pins the threads to one host core, once for the pool's life, or lets them go: for pools of a serial mode. */
+  /** Pins threads to one host core, once for the pool's life, or lets all go: for pools of a serial mode. */
   async pin(wanted: boolean, hostThreadIds: readonly number[]): Promise<Pinning> {
-    if (wanted) {
-      this.pinned ??= await pinThreads(hostThreadIds);
-      return this.pinned.state;
+    if (!wanted) {
+      for (const { threads } of this.pinned.splice(0)) await threads.release();
+      return notPinned("not asked for").state;
     }
-    await this.pinned?.release();
-    this.pinned = null;
-    return notPinned("not asked for").state;
+    const done = new Set(this.pinned.flatMap(({ ids }) => ids));
+    const ids = hostThreadIds.filter((id) => !done.has(id));
+    if (ids.length === 0) return this.pinned[0].threads.state;
+    const threads = await pinThreads(ids);
+    if (threads.state.pinned) this.pinned.push({ ids, threads });
+    return threads.state;
   }
 
   /** Marks the pool as unfit for another machine. */
