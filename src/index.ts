@@ -13,6 +13,8 @@
 export type { BaselineComparison, Verdict } from "./experiment/baseline.ts";
 export { compareWithBaseline } from "./experiment/baseline.ts";
 export { type BenchOptions, bench } from "./experiment/bench.ts";
+export { type Hint, hintsFor } from "./experiment/cache-line-hints.ts";
+export { cacheLinesCsv } from "./experiment/cache-line-tables.ts";
 export { csvOf } from "./experiment/csv.ts";
 export { htmlReport } from "./experiment/html.ts";
 export type {
@@ -30,6 +32,7 @@ export type { MachineConfig, ResolvedConfig } from "./machine/config.ts";
 export type { ExploreOptions, ExploreResult, ReplayOptions, ReplayResult } from "./machine/explore.ts";
 export { explore, replay } from "./machine/explore.ts";
 export type { Kernel } from "./machine/kernel.ts";
+export type { CacheLine, LineReport, LineWord } from "./machine/line-report.ts";
 export { Machine } from "./machine/machine.ts";
 export type {
   CpuResult,
