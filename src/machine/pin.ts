@@ -4,6 +4,7 @@
  */
 
 import { execFile } from "node:child_process";
+import { cpus } from "node:os";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -29,12 +30,15 @@ export const notPinned = (reason: string): PinnedThreads => ({
   release: async () => {},
 });
 
-/** Pins the threads to one core of those that the first one may use.  Never throws: the result says what was reached. */
-export async function pinThreads(threadIds: readonly number[]): Promise<PinnedThreads> {
+/**
+ * Pins the threads to `wanted`, or to the quietest core that the first one may use.  Never throws: the result says what
+ * was reached.
+ */
+export async function pinThreads(threadIds: readonly number[], wanted?: number): Promise<PinnedThreads> {
   if (process.platform !== "linux") return notPinned(`threads cannot be pinned on ${process.platform}`);
   if (threadIds.length === 0 || threadIds.includes(0)) return notPinned("the host does not tell thread ids");
   try {
-    const core = oneOf(listIn(await taskset(`taskset -pc "$1"`, [threadIds[0]])));
+    const core = wanted ?? quietestOf(listIn(await taskset(`taskset -pc "$1"`, [threadIds[0]])));
     const masks = await moveAll(threadIds.map((id) => [id, String(core)]));
     const release = async (): Promise<void> => {
       await moveAll(masks).catch(() => {});
@@ -75,11 +79,23 @@ function listIn(answer: string): string {
   return found[1];
 }
 
-/** One core of a list such as `0-3,8`: by process, so that several processes spread over the cores. */
-function oneOf(list: string): number {
+/** Milliseconds that each of the host's cores has been idle. */
+const idleTimes = (): number[] => cpus().map(({ times }) => times.idle);
+
+const idleAtStart = idleTimes();
+
+/**
+ * The core of a list such as `0-3,8` that has idled most since this process began: pinned threads cannot make room for
+ * whatever else runs there.  Of equal ones one by process, so that several processes spread.
+ */
+function quietestOf(list: string): number {
   const cores = list.split(",").flatMap((part) => {
     const [first, last = first] = part.split("-").map(Number);
     return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   });
-  return cores[process.pid % cores.length];
+  const now = idleTimes();
+  const idle = (core: number): number => (now[core] ?? 0) - (idleAtStart[core] ?? 0);
+  const most = Math.max(...cores.map(idle));
+  const quiet = cores.filter((core) => idle(core) === most);
+  return quiet[process.pid % quiet.length];
 }

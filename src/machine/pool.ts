@@ -102,7 +102,7 @@ export class CpuPool {
     const done = new Set(this.pinned.flatMap(({ ids }) => ids));
     const ids = hostThreadIds.filter((id) => !done.has(id));
     if (ids.length === 0) return this.pinned[0].threads.state;
-    const threads = await pinThreads(ids);
+    const threads = await pinThreads(ids, this.pinned[0]?.threads.state.core);
     if (threads.state.pinned) this.pinned.push({ ids, threads });
     return threads.state;
   }
