@@ -2,7 +2,7 @@
  * Runs every bench, one after the other, each in a process of its own; prints one table of targets, figures and verdicts,
  * and writes all of it to docs/performance.json, the source of the figures in docs/PERFORMANCE.md.
  *
- *   node bench/run-all.ts                      all of them, about 8 minutes
+ *   node bench/run-all.ts                      all of them, about 10 minutes
  *   node bench/run-all.ts --only boot,idle     some
  *   node bench/run-all.ts --out /tmp/now.json  written elsewhere
  *
@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { type BenchReport, tableOf, verdictOf } from "./measure.ts";
 
-const NOT_BENCHES = ["c-twin.ts", "measure.ts", "run-all.ts", "running.ts"];
+const NOT_BENCHES = ["c-twin.ts", "calibrate.ts", "measure.ts", "run-all.ts", "running.ts"];
 const FOLDER = fileURLToPath(new URL(".", import.meta.url));
 const OUT = fileURLToPath(new URL("../docs/performance.json", import.meta.url));
 const LIMIT_MS = 180_000;

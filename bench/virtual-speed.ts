@@ -20,7 +20,7 @@ const HAND_OVER = fileURLToPath(new URL("programs/hand-over.ts", import.meta.url
 const CLI = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 const HAND_OVERS = 60_000;
 const PAIRS = 300_000;
-const BLOCKS_MEMORY = "512MiB";
+const BLOCKS_MEMORY = "2GiB";
 const SWEEP = "bench page-bulk --mode virtual --cpus 1-26 --operations 1 --json".split(" ");
 
 const notes = new Set<string>();
