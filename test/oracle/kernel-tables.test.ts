@@ -15,6 +15,7 @@ import {
   zoneWatermarks,
 } from "../../src/mm/boot/sizing.ts";
 import { ZONE_INDEXES, ZONE_NAMES, ZoneIndex } from "../../src/mm/pages/zone-index.ts";
+import { slabLayout } from "../../src/mm/slab/slab-layout.ts";
 import { bootOnly } from "../support/boot.ts";
 
 const text = readFileSync(new URL("kernel-tables.md", import.meta.url), "utf8");
@@ -118,6 +119,22 @@ describe("zones", () => {
 
   test.each(zones)("$name: counter threshold", ({ managed, threshold }) => {
     expect(statThreshold.normal(CPUS, managed)).toBe(threshold);
+  });
+});
+
+describe("slab layout", () => {
+  const [head, ...rows] = table("Slab layout");
+  const cells = rows.flatMap(([size, ...columns]) =>
+    columns.map((cell, i) => ({ size: Number(size), cpus: Number(head[i + 1]), cell })),
+  );
+
+  test("has a cell for each of 19 sizes and 5 numbers of CPUs", () => {
+    expect(cells.length).toBe(19 * 5);
+  });
+
+  test.each(cells)("$size bytes on $cpus CPUs: $cell", ({ size, cpus, cell }) => {
+    const { order, objects } = slabLayout({ objectBytes: size }, cpus);
+    expect(`${order},${objects}`).toBe(cell);
   });
 });
 
