@@ -51,6 +51,7 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
   kernel.rcu.format();
   kernel.perCpu.format(record);
   kernel.tasks.format(config.topology.possibleCpus, config.cpus);
+  kernel.slabs.format();
   kernel.waitQueues.formatEntries(config.topology.possibleCpus);
   return { kernel, log: log.lines };
 }

@@ -5,6 +5,7 @@
 import { bug } from "../memory/bug.ts";
 import { checkBoot } from "../mm/boot/boot-check.ts";
 import { checkPages } from "../mm/pages/check-pages.ts";
+import { checkSlabs } from "../mm/slab/check-slabs.ts";
 import { reportNamed } from "../procfs/reports.ts";
 import { checkSpinLocks } from "../sync/spinlock.ts";
 import type { Kernel } from "./kernel.ts";
@@ -25,15 +26,26 @@ export function renderReport(kernel: Kernel, name: string): string {
 
 /** Runs the invariants of every subsystem; throws at the first that does not hold. */
 export function checkKernel(kernel: Kernel): CheckReport {
-  const { memory, image, pages, topology, calls, rcu, perCpu } = kernel;
+  const { memory, image, pages, topology, calls, rcu, perCpu, slabs } = kernel;
   const freePages = checkPages(pages.frames, pages.vmstat);
   checkBoot(memory, image.mm);
   checkSpinLocks(memory, image.spin, topology.possibleCpus);
   calls.check();
   rcu.check();
   perCpu.check();
+  checkSlabs(slabs, perCpu);
   return {
     freePages,
-    passed: ["buddy", "page lists", "counters", "zones", "locks", "call queues", "rcu", "per-CPU memory"],
+    passed: [
+      "buddy",
+      "page lists",
+      "counters",
+      "zones",
+      "locks",
+      "call queues",
+      "rcu",
+      "per-CPU memory",
+      "slabs",
+    ],
   };
 }

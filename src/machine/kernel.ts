@@ -18,6 +18,7 @@ import { PAGEBLOCK_PAGES } from "../mm/pages/migrate-types.ts";
 import { Page } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { Pageblock } from "../mm/pages/page-globals.ts";
+import { SlabCaches } from "../mm/slab/slab-caches.ts";
 import { passGate } from "../schedule/gate.ts";
 import { Barriers } from "../sync/barrier.ts";
 import { Completions } from "../sync/completion.ts";
@@ -91,6 +92,8 @@ export class Kernel {
   declare readonly pages: PageAllocator;
   /** Which node a task's pages come from. */
   declare readonly mempolicies: Mempolicies;
+  /** Object caches: kmem_cache_create and its kin. */
+  declare readonly slabs: SlabCaches;
   /** CPUs that run programs. */
   declare readonly cpus: number;
   declare readonly seed: number;
@@ -136,6 +139,14 @@ export class Kernel {
     this.pages = parts.pages;
     this.mempolicies = new Mempolicies(cpu, this.pages, this.topology.cpuNode[cpu.id]);
     this.pages.install({ report: (text) => this.printk(text) });
+    this.slabs = new SlabCaches({
+      ...this,
+      locks,
+      slot: image.slabs,
+      localNode: this.topology.cpuNode[cpu.id],
+      possibleCpus: this.topology.possibleCpus,
+      report: (text) => this.printk(text),
+    });
     installTick(cpu, this.rcu, this.pages);
   }
 
@@ -176,10 +187,11 @@ export class Kernel {
   }
 
   /**
-   * This CPU takes part no more.  The last one runs the RCU callbacks that are left.  Its counters are folded: it has no
+   * This CPU takes part no more; its slabs go to their nodes.  The last one runs the RCU callbacks that are left.  Its counters are folded: it has no
    * tick that would do it later.
    */
   takeDown(): void {
+    this.slabs.leave();
     this.rcu.leave();
     this.online.takeDown(this.cpu.id);
     const flags = this.cpu.irqSave();

@@ -16,6 +16,8 @@ import { configuredZones } from "./zones.ts";
 export const COUNTED: ReadonlySet<string> = new Set([
   "nr_free_pages",
   "nr_free_cma",
+  "nr_slab_reclaimable",
+  "nr_slab_unreclaimable",
   "numa_hit",
   "numa_miss",
   "numa_foreign",

@@ -9,9 +9,13 @@ import { type Solo, soloCpu } from "./solo.ts";
 
 const IMAGE_START = 4096;
 
-/** `cpus` CPUs; `during` is called in each wait, with the CPU that waits, and may end it. */
-export function oneThread(cpus: number, during: (cpu: number) => void = () => {}): Solo {
-  const solo = soloCpu({ cpus, bytes: 4 << 20 });
+/** `cpus` CPUs over `bytes` of RAM; `during` is called in each wait, with the CPU that waits, and may end it. */
+export function oneThread(
+  cpus: number,
+  during: (cpu: number) => void = () => {},
+  bytes: number = 4 << 20,
+): Solo {
+  const solo = soloCpu({ cpus, bytes });
   for (const cpu of solo.all) {
     let idle = 0;
     const answer = (): void => {

@@ -50,11 +50,13 @@ export const SlabPage = overlay(
   {
     ...links("holder"),
     cache: word("holder", "pointer:kmem_cache"),
-    /** Free index, objects in use and frozen in one word: one CAS. */
+    /** Free index, objects in use and frozen in one word: one CAS.  See mm/slab/slab-word. */
     counters: word("hint:atomic"),
     objects: word("holder", "counter"),
-    onNodeList: word("lock:kmem_cache_node.list_lock", "flags"),
-    private: word("holder"),
+    /** 1 while it is on its node's partial list. */
+    onNodeList: word("lock:list_lock", "flags"),
+    /** First slab of a CPU's partial list only: slabs on that list. */
+    slabs: word("owner-cpu", "counter"),
   },
 );
 

@@ -1,0 +1,96 @@
+/**
+ * The structures of the object allocator: a cache, its part on each CPU and on each node, and the list of all caches.
+ *
+ * Linux: mm/slab.h struct kmem_cache, struct kmem_cache_node; mm/slub.c struct kmem_cache_cpu.
+ */
+
+import { array, embed, struct, word } from "../../memory/struct.ts";
+import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
+import { Mutex } from "../../sync/mutex.ts";
+import { SpinLock } from "../../sync/spinlock-layout.ts";
+import { MAX_NODES } from "../pages/page-flags.ts";
+
+/** Word index of a struct kmem_cache. */
+export type CacheRef = Pointer;
+
+/** Bytes of a cache's name, the end included. */
+export const NAME_BYTES = 32;
+
+/**
+ * What a CPU has of a cache.  `freelist` and `tid` change together, by `exchangePair` alone while `slab` stays: whoever
+ * read them and finds either changed begins anew.  `tid` grows with every change, so that a list that looks as it did,
+ * after an interrupt has taken from it and given back, is told from one that is untouched.
+ */
+export const KmemCacheCpu = struct("kmem_cache_cpu", {
+  /** First free object of `slab` that is this CPU's alone. */
+  freelist: word("owner-cpu", "pointer:object"),
+  /** CPU + operations * (CPUs rounded up to a power of two). */
+  tid: word("owner-cpu"),
+  /** The slab that this CPU allocates from: frozen. */
+  slab: word("hint:owner-cpu", "pointer:page"),
+  /** Slabs with free objects for later, linked by `next`: not frozen, on no node's list. */
+  partial: word("hint:owner-cpu", "pointer:page"),
+});
+
+export const KmemCacheNode = struct("kmem_cache_node", {
+  listLock: embed(SpinLock, "atomic"),
+  nrPartial: word("hint:list_lock", "counter"),
+  /** Slabs of the node, and their objects, wherever they are. */
+  nrSlabs: word("atomic", "counter"),
+  totalObjects: word("atomic", "counter"),
+  pad: word("boot"),
+  /** List head: slabs of which some objects are free. */
+  partial: array(2, "lock:list_lock", "pointer:list_head"),
+});
+
+/** Sizes are bytes, as Linux has them; they are written once, when the cache is made. */
+export const KmemCache = struct("kmem_cache", {
+  /** KmemCacheCpu in per-CPU memory. */
+  cpuSlab: word("holder", "pointer:percpu"),
+  size: word("holder"),
+  /** Of the free pointer in an object. */
+  offset: word("holder"),
+  /** Nonzero: free pointers are stored mixed with it and with their own place.  Linux: CONFIG_SLAB_FREELIST_HARDENED. */
+  random: word("holder"),
+  flags: word("holder", "flags"),
+  order: word("holder"),
+  objects: word("holder", "counter"),
+  minOrder: word("holder"),
+  minObjects: word("holder", "counter"),
+  minPartial: word("holder", "counter"),
+  cpuPartial: word("holder", "counter"),
+  cpuPartialSlabs: word("holder", "counter"),
+  objectSize: word("holder"),
+  inuse: word("holder"),
+  align: word("holder"),
+  /** Runs on each object when its slab is made; 0 none. */
+  construct: word("holder", "functionId"),
+  /** Of 1024 looks at other nodes' lists so many are taken.  Linux: remote_node_defrag_ratio. */
+  remoteRatio: word("holder"),
+  pad: word("boot"),
+  /** On the list of all caches. */
+  links: array(2, "lock:slab_mutex", "pointer:list_head"),
+  name: array(NAME_BYTES / WORD_BYTES, "holder", "bytes"),
+  /** One KmemCacheNode a node; the struct ends with the machine's last. */
+  nodes: array(MAX_NODES, "holder", "pointer:kmem_cache_node"),
+});
+
+/** Bytes of a kmem_cache on a machine of `nodes` nodes.  Linux: offsetof(struct kmem_cache, node[nr_node_ids]). */
+export const cacheBytes = (nodes: number): number => (KmemCache.nodes + nodes) * WORD_BYTES;
+
+/** How far the object allocator has come.  Linux: enum slab_state. */
+export const SlabState = { DOWN: 0, PARTIAL: 1, UP: 2 } as const;
+
+/** What the object allocator has in the kernel image. */
+export const SlabGlobals = struct("slab_globals", {
+  state: word("hint:slab_mutex"),
+  /** The caches that caches and their nodes come from. */
+  kmemCache: word("lock:slab_mutex", "pointer:kmem_cache"),
+  kmemCacheNode: word("lock:slab_mutex", "pointer:kmem_cache"),
+  pad: word("boot"),
+  /** List head: all caches.  Linux: slab_caches. */
+  caches: array(2, "lock:slab_mutex", "pointer:list_head"),
+  mutex: embed(Mutex, "atomic"),
+  /** Where the first two caches are until there is a cache to hold them. */
+  bootCaches: embed(KmemCache, "lock:slab_mutex", 2),
+});

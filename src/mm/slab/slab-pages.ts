@@ -1,0 +1,212 @@
+/**
+ * Slabs as pages and objects: making one, giving it back, and the free pointers inside the objects.
+ *
+ * Linux: mm/slub.c allocate_slab, __free_slab, get_freepointer, set_freepointer, virt_to_slab.
+ */
+
+import { bug } from "../../memory/bug.ts";
+import type { Memory } from "../../memory/memory.ts";
+import { frameOf, type Pointer } from "../../memory/units.ts";
+import type { Functions } from "../../sync/functions.ts";
+import { NodeStat } from "../pages/counters.ts";
+import type { Frames } from "../pages/frames.ts";
+import { Gfp, GfpFlag } from "../pages/gfp.ts";
+import { Page, type PageRef, PageType } from "../pages/page.ts";
+import type { PageAllocator } from "../pages/page-allocator.ts";
+import { SlabPage, TailPage } from "../pages/page-overlays.ts";
+import { type CacheRef, KmemCache, KmemCacheNode } from "./kmem-cache.ts";
+import { SlabFlag } from "./slab-flags.ts";
+import { inuseOf, isFrozen, slabWord } from "./slab-word.ts";
+
+const cacheField = KmemCache;
+const slabField = SlabPage;
+const pageField = Page;
+const nodeField = KmemCacheNode;
+const F = GfpFlag;
+/** "From where this CPU's memory comes."  Linux: NUMA_NO_NODE. */
+export const NO_NODE = -1;
+/** What of a caller's flags reaches the page allocator.  Linux: GFP_RECLAIM_MASK | GFP_CONSTRAINT_MASK. */
+const PASSED =
+  Gfp.RECLAIM |
+  F.HIGH |
+  F.IO |
+  F.FS |
+  F.NOWARN |
+  F.RETRY_MAYFAIL |
+  F.NOFAIL |
+  F.NORETRY |
+  F.MEMALLOC |
+  F.NOMEMALLOC |
+  F.HARDWALL |
+  F.THISNODE;
+
+const swapBytes = (word: number): number =>
+  (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
+
+export class SlabPages {
+  declare readonly memory: Memory;
+  declare readonly frames: Frames;
+  declare private readonly pages: PageAllocator;
+  declare private readonly functions: Functions;
+  declare private readonly memMap: Pointer;
+
+  constructor(pages: PageAllocator, functions: Functions) {
+    this.memory = pages.frames.memory;
+    this.frames = pages.frames;
+    this.pages = pages;
+    this.functions = functions;
+    this.memMap = pages.frames.memMap;
+  }
+
+  // ---- objects ----
+
+  /** The free object after `object`, or 0.  Of an object that is not free it is any number. */
+  next(cache: CacheRef, object: Pointer): Pointer {
+    const { memory } = this;
+    const slot = object + (memory.read(cache + cacheField.offset) >> 2);
+    const cookie = memory.read(cache + cacheField.random);
+    const stored = memory.read(slot);
+    return cookie === 0 ? stored : stored ^ cookie ^ swapBytes(slot);
+  }
+
+  setNext(cache: CacheRef, object: Pointer, next: Pointer): void {
+    const { memory } = this;
+    const slot = object + (memory.read(cache + cacheField.offset) >> 2);
+    const cookie = memory.read(cache + cacheField.random);
+    memory.write(slot, cookie === 0 ? next : next ^ cookie ^ swapBytes(slot));
+  }
+
+  /** The slab that `object` lies in.  A bug when it is no slab's.  Linux: virt_to_slab. */
+  slabOf(object: Pointer): PageRef {
+    const { memory } = this;
+    let page = this.memMap + (object >> 10) * 16;
+    let type = memory.read(page + pageField.type) & 0xff;
+    if (type === PageType.TAIL) {
+      page = memory.read(page + TailPage.head);
+      type = memory.read(page + pageField.type) & 0xff;
+    }
+    if (type !== PageType.SLAB) bug(`word ${object} is not in a slab: its page has type ${type}`);
+    return page;
+  }
+
+  /** First object of a slab. */
+  baseOf(slab: PageRef): Pointer {
+    return frameOf(this.frames.pfnOf(slab));
+  }
+
+  /** The object that a slab word's head stands for. */
+  objectAt(cache: CacheRef, slab: PageRef, head: number): Pointer {
+    if (head === 0) return 0;
+    return this.baseOf(slab) + (head - 1) * (this.memory.read(cache + cacheField.size) >> 2);
+  }
+
+  /** What stands for `object` in a slab word.  A bug when no object begins there. */
+  headFor(cache: CacheRef, slab: PageRef, object: Pointer): number {
+    const { memory } = this;
+    const words = memory.read(cache + cacheField.size) >> 2;
+    const index = (object - this.baseOf(slab)) / words;
+    if (!Number.isInteger(index) || index >= memory.read(slab + slabField.objects)) {
+      bug(`word ${object} is not the start of an object: objects of its slab are ${words} words apart`);
+    }
+    return index + 1;
+  }
+
+  /** The node whose list a slab belongs on.  Linux: get_node(s, slab_nid(slab)). */
+  nodeOf(cache: CacheRef, slab: PageRef): Pointer {
+    return this.memory.read(cache + cacheField.nodes + this.frames.nodeOf(slab));
+  }
+
+  // ---- slabs ----
+
+  /**
+   * A new slab of free objects that nobody else knows of, on `node` or near it; 0 when there is no memory.  Where no
+   * block of the cache's order is to be had, one of the smallest order.  Linux: allocate_slab.
+   * @may-sleep with __GFP_DIRECT_RECLAIM
+   */
+  make(cache: CacheRef, gfp: number, node: number): PageRef {
+    const { memory } = this;
+    const flags = (gfp & PASSED) | this.zoneFlags(cache);
+    const order = memory.read(cache + cacheField.order);
+    const minOrder = memory.read(cache + cacheField.minOrder);
+    let first = (flags | F.NOWARN | F.NORETRY) & ~F.NOFAIL;
+    if ((first & F.DIRECT_RECLAIM) !== 0 && order > minOrder)
+      first = (first | F.NOMEMALLOC) & ~F.DIRECT_RECLAIM;
+    const pfn = this.takePages(first, order, node);
+    if (pfn !== 0) return this.format(cache, pfn, order, memory.read(cache + cacheField.objects));
+    const small = this.takePages(flags, minOrder, node);
+    if (small === 0) return 0;
+    return this.format(cache, small, minOrder, memory.read(cache + cacheField.minObjects));
+  }
+
+  /** Counts a slab that `make` has made and that is in use from here on.  Linux: inc_slabs_node. */
+  countNew(cache: CacheRef, slab: PageRef): void {
+    const { memory } = this;
+    const node = this.nodeOf(cache, slab);
+    memory.add(node + nodeField.nrSlabs, 1);
+    memory.add(node + nodeField.totalObjects, memory.read(slab + slabField.objects));
+  }
+
+  /** Gives the pages of an empty slab back; it is on no list.  Linux: discard_slab. */
+  discard(cache: CacheRef, slab: PageRef): void {
+    const { memory, frames, pages } = this;
+    const word = memory.load(slab + slabField.counters);
+    if (inuseOf(word) !== 0 || isFrozen(word) || memory.read(slab + slabField.onNodeList) !== 0) {
+      bug(
+        `slab of frame ${frames.pfnOf(slab)} is given back with ${inuseOf(word)} objects in use, ` +
+          `frozen ${isFrozen(word)}, on its node's list ${memory.read(slab + slabField.onNodeList)}`,
+      );
+    }
+    const node = this.nodeOf(cache, slab);
+    memory.add(node + nodeField.nrSlabs, -1);
+    memory.add(node + nodeField.totalObjects, -memory.read(slab + slabField.objects));
+    const pfn = frames.pfnOf(slab);
+    const order = memory.read(slab + pageField.type) >> 8;
+    this.countPages(cache, slab, -(1 << order));
+    pages.setPageType(pfn, PageType.ALLOCATED);
+    pages.freePages(pfn, order);
+  }
+
+  private takePages(gfp: number, order: number, node: number): number {
+    const flags = order > 0 ? gfp | F.COMP : gfp;
+    if (node === NO_NODE) return this.pages.allocPages(flags, order);
+    return this.pages.allocPagesNode(node, flags, order);
+  }
+
+  private format(cache: CacheRef, pfn: number, order: number, objects: number): PageRef {
+    const { memory, frames, functions } = this;
+    const slab = frames.pageOf(pfn);
+    memory.write(slab + slabField.next, 0);
+    memory.write(slab + slabField.prev, 0);
+    memory.write(slab + slabField.cache, cache);
+    memory.store(slab + slabField.counters, slabWord(1, 0, false));
+    memory.write(slab + slabField.objects, objects);
+    memory.write(slab + slabField.onNodeList, 0);
+    memory.write(slab + slabField.slabs, 0);
+    this.pages.setPageType(pfn, PageType.SLAB);
+    this.countPages(cache, slab, 1 << order);
+    const words = memory.read(cache + cacheField.size) >> 2;
+    const construct = memory.read(cache + cacheField.construct);
+    let object = frameOf(pfn);
+    for (let left = objects; left > 0; left--, object += words) {
+      if (construct !== 0) functions.call(construct, object, 0);
+      this.setNext(cache, object, left > 1 ? object + words : 0);
+    }
+    return slab;
+  }
+
+  private zoneFlags(cache: CacheRef): number {
+    const flags = this.memory.read(cache + cacheField.flags);
+    return (
+      ((flags & SlabFlag.CACHE_DMA) !== 0 ? F.DMA : 0) |
+      ((flags & SlabFlag.RECLAIM_ACCOUNT) !== 0 ? F.RECLAIMABLE : 0)
+    );
+  }
+
+  /** Linux: account_slab, unaccount_slab. */
+  private countPages(cache: CacheRef, slab: PageRef, pages: number): void {
+    const { frames } = this;
+    const isReclaimable = (this.memory.read(cache + cacheField.flags) & SlabFlag.RECLAIM_ACCOUNT) !== 0;
+    const item = isReclaimable ? NodeStat.nr_slab_reclaimable : NodeStat.nr_slab_unreclaimable;
+    this.pages.vmstat.modNode(frames.nodeAt(frames.nodeOf(slab)), item, pages);
+  }
+}

@@ -1,0 +1,30 @@
+/** What the object allocator of one CPU is made of. */
+
+import type { Cpu } from "../../hardware/cpu.ts";
+import type { Slot } from "../../memory/image.ts";
+import type { Functions } from "../../sync/functions.ts";
+import type { CrossCalls } from "../../sync/ipi.ts";
+import type { Mutexes } from "../../sync/mutex.ts";
+import type { OnlineCpus } from "../../sync/online.ts";
+import type { PerCpu } from "../../sync/percpu.ts";
+import type { SpinLocks } from "../../sync/spinlock.ts";
+import type { PageAllocator } from "../pages/page-allocator.ts";
+
+export interface SlabParts {
+  readonly cpu: Cpu;
+  readonly slot: Slot;
+  readonly locks: SpinLocks;
+  readonly mutexes: Mutexes;
+  readonly functions: Functions;
+  readonly calls: CrossCalls;
+  readonly online: OnlineCpus;
+  readonly perCpu: PerCpu;
+  readonly pages: PageAllocator;
+  readonly localNode: number;
+  /** CPUs that run programs: the orders of slabs follow from it. */
+  readonly cpus: number;
+  /** Housekeeping CPUs included. */
+  readonly possibleCpus: number;
+  /** Writes to the kernel log. */
+  readonly report: (text: string) => void;
+}
