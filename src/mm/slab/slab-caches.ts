@@ -111,6 +111,16 @@ export class SlabCaches {
     this.slub.free(cache, object);
   }
 
+  /** `count` objects, appended to `into`, or none: true if there were as many.  Linux: kmem_cache_alloc_bulk. */
+  allocBulk(cache: CacheRef, gfp: number, count: number, into: Pointer[]): boolean {
+    return this.slub.allocBulk(cache, gfp, count, into);
+  }
+
+  /** Linux: kmem_cache_free_bulk. */
+  freeBulk(cache: CacheRef, objects: readonly Pointer[]): void {
+    this.slub.freeBulk(cache, objects);
+  }
+
   // ---- caches ----
 
   /** A cache of such objects, or 0 when there is no memory for it.  Linux: kmem_cache_create.  @may-sleep */

@@ -99,16 +99,76 @@ export class Slub {
     const { memory, slabs } = this;
     const slab = slabs.slabOf(object);
     if (memory.read(slab + slabField.cache) !== cache) this.reportWrongCache(cache, slab, object);
+    this.freeRun(cache, slab, object, object, 1);
+  }
+
+  /**
+   * `count` objects, appended to `into`, or none of them: true if there were as many.  Linux: kmem_cache_alloc_bulk.
+   */
+  allocBulk(cache: CacheRef, gfp: number, count: number, into: Pointer[]): boolean {
+    const { memory, cpu } = this;
+    if ((gfp & GfpFlag.DIRECT_RECLAIM) !== 0) cpu.mightSleep("kmem_cache_alloc_bulk");
+    const own = this.perCpu.here(memory.read(cache + cacheField.cpuSlab));
+    const before = into.length;
+    let irqs = cpu.irqSave();
+    for (let left = count; left > 0; left--) {
+      let object = memory.read(own + cpuField.freelist);
+      if (object !== 0) memory.write(own + cpuField.freelist, this.slabs.next(cache, object));
+      else {
+        // What an interrupted fast path has read is past: objects were taken without it.
+        this.nextTid(own);
+        cpu.irqRestore(irqs);
+        object = this.allocSlow(cache, own, gfp, NO_NODE);
+        irqs = cpu.irqSave();
+      }
+      if (object === 0) break;
+      into.push(object);
+    }
+    this.nextTid(own);
+    cpu.irqRestore(irqs);
+    if (into.length - before < count) {
+      this.freeBulk(cache, into.splice(before));
+      return false;
+    }
+    if ((gfp & ZERO) !== 0) {
+      const words = (memory.read(cache + cacheField.objectSize) + 3) >> 2;
+      for (let i = before; i < into.length; i++) memory.fill(into[i], words, 0);
+    }
+    return true;
+  }
+
+  /** Objects of one slab that follow each other are freed by one exchange.  Linux: kmem_cache_free_bulk. */
+  freeBulk(cache: CacheRef, objects: readonly Pointer[]): void {
+    const { memory, slabs } = this;
+    for (let i = 0; i < objects.length; ) {
+      const tail = objects[i];
+      const slab = slabs.slabOf(tail);
+      if (memory.read(slab + slabField.cache) !== cache) this.reportWrongCache(cache, slab, tail);
+      let head = tail;
+      let count = 1;
+      while (i + count < objects.length && slabs.slabOf(objects[i + count]) === slab) {
+        slabs.setNext(cache, objects[i + count], head);
+        head = objects[i + count];
+        count++;
+      }
+      this.freeRun(cache, slab, head, tail, count);
+      i += count;
+    }
+  }
+
+  /** Frees the `count` objects from `head` to `tail`, all of one slab and linked.  Linux: do_slab_free. */
+  private freeRun(cache: CacheRef, slab: PageRef, head: Pointer, tail: Pointer, count: number): void {
+    const { memory, slabs } = this;
     const own = this.perCpu.here(memory.read(cache + cacheField.cpuSlab));
     for (;;) {
       const tid = memory.read(own + cpuField.tid);
       if (memory.read(own + cpuField.slab) !== slab) {
-        this.freeSlow(cache, slab, object);
+        this.freeSlow(cache, slab, head, tail, count);
         return;
       }
       const freelist = memory.read(own + cpuField.freelist);
-      slabs.setNext(cache, object, freelist);
-      if (this.exchangePair(own, freelist, tid, object)) return;
+      slabs.setNext(cache, tail, freelist);
+      if (this.exchangePair(own, freelist, tid, head)) return;
     }
   }
 
@@ -272,17 +332,17 @@ export class Slub {
   // ---- free ----
 
   /** Into the slab's own list, by any CPU.  Linux: __slab_free.  @takes list_lock when the slab becomes empty */
-  private freeSlow(cache: CacheRef, slab: PageRef, object: Pointer): void {
+  private freeSlow(cache: CacheRef, slab: PageRef, first: Pointer, tail: Pointer, count: number): void {
     const { memory, locks, slabs, partials } = this;
     const at = slab + slabField.counters;
-    const head = slabs.headFor(cache, slab, object);
+    const head = slabs.headFor(cache, slab, first);
     const node = slabs.nodeOf(cache, slab);
     for (;;) {
       const word = memory.load(at);
       const prior = headOf(word);
-      const inuse = inuseOf(word) - 1;
-      if (inuse < 0) bug(`free of word ${object}: no object of its slab is in use`);
-      slabs.setNext(cache, object, slabs.objectAt(cache, slab, prior));
+      const inuse = inuseOf(word) - count;
+      if (inuse < 0) bug(`free of ${count} from word ${first} on: ${inuse + count} of its slab are in use`);
+      slabs.setNext(cache, tail, slabs.objectAt(cache, slab, prior));
       const after = slabWord(head, inuse, isFrozen(word));
       if (inuse !== 0 || prior === 0 || isFrozen(word)) {
         if (!this.putWord(at, word, after)) continue;

@@ -47,6 +47,14 @@ export function run(kernel: Kernel, _options: ProgramOptions, shared: unknown): 
     memory.write(at, object ^ -1);
     held.push({ object, cache });
   };
+  /** Half of what comes in bulk is stamped and kept, the other half goes back in bulk. */
+  const takeMany = (cache: number): void => {
+    const objects: number[] = [];
+    if (!slabs.allocBulk(caches[cache], Gfp.KERNEL | GfpFlag.NOWARN, 16, objects)) return;
+    for (const object of objects) memory.write(object + stampOf(cache), object ^ -1);
+    slabs.freeBulk(caches[cache], objects.splice(8));
+    for (const object of objects) held.push({ object, cache });
+  };
   const free = ({ object, cache }: Piece): void => {
     const at = object + stampOf(cache);
     const seen = memory.read(at);
@@ -58,7 +66,8 @@ export function run(kernel: Kernel, _options: ProgramOptions, shared: unknown): 
 
   for (let done = 0; kernel.more(done); done++) {
     const choice = random.below(100);
-    if (choice < 48 && held.length < HELD) take(random.below(SIZES.length));
+    if (choice < 44 && held.length < HELD) take(random.below(SIZES.length));
+    else if (choice < 48 && held.length < HELD) takeMany(random.below(SIZES.length));
     else if (choice < 70 && held.length > 0) free(held.splice(random.below(held.length), 1)[0]);
     else if (choice < 99 && held.length > 0) {
       // A mailbox holds objects of one cache: what was in it is this CPU's to free.

@@ -161,6 +161,42 @@ describe("objects", () => {
   });
 });
 
+describe("in bulk", () => {
+  test("objects are taken and given back, across slabs and CPUs, with few exchanges", () => {
+    const c = cacheOn(2);
+    const [{ slabs, memory }, other] = c.kernels;
+    const objects: Pointer[] = [];
+    expect(slabs.allocBulk(c.cache, Gfp.KERNEL | GfpFlag.ZERO, 150, objects)).toBe(true);
+    expect(new Set(objects).size).toBe(150);
+    expect(objects.every((object) => memory.read(object + 8) === 0)).toBe(true);
+    expect(c.count()).toMatchObject({ slabs: 3, active: 150 });
+    const { tid } = c.cpuPart(0);
+    // Of the CPU's own slab: one exchange, on a machine whose ids go up by 2.
+    slabs.freeBulk(c.cache, objects.slice(2 * IN_SLAB));
+    expect(c.cpuPart(0).tid).toBe(tid + 2);
+    other.slabs.freeBulk(c.cache, objects.slice(0, 2 * IN_SLAB));
+    expect(c.count().active).toBe(0);
+    expect(slabs.destroy(c.cache)).toBe(true);
+    c.check();
+  });
+
+  test("all or none are given", () => {
+    const c = cacheOn(1, { name: "huge", objectBytes: 1 << 20 });
+    const kept: Pointer[] = [];
+    expect(c.kernels[0].slabs.allocBulk(c.cache, Gfp.NOWAIT, 64, kept)).toBe(false);
+    expect(kept).toEqual([]);
+    expect(c.count().active).toBe(0);
+    c.check();
+  });
+
+  test("an object of another cache stops the machine", () => {
+    const c = cacheOn(1);
+    const [{ slabs }] = c.kernels;
+    const other = slabs.create({ ...SMALL, name: "other" });
+    expect(() => slabs.freeBulk(other, c.take(0, 2))).toThrow(/belongs to the one at word/);
+  });
+});
+
 describe("a slab", () => {
   test("of a CPU is frozen and looks full to others; what they free into it is found when it is needed", () => {
     const c = cacheOn(2);
