@@ -87,7 +87,9 @@ async function check(): Promise<void> {
   writeFileSync(flags.out.replace(/\.json$/, ".svg"), plotOf(bySize[0].points));
 }
 
-const commandLine = (): string => ["node bench/calibrate.ts", ...process.argv.slice(2)].join(" ");
+function commandLine(): string {
+  return ["node bench/calibrate.ts", ...process.argv.slice(2)].join(" ");
+}
 
 async function measure(profileFile: string, pages: number): Promise<Point[]> {
   const points: Point[] = [];
