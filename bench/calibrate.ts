@@ -1,10 +1,9 @@
 /**
  * How close simulated time comes to the published curves, and the fit of the profile to them.
  *
- *   node bench/calibrate.ts                       every core count from 1 to 26; writes docs/calibration.json and .svg
- *   node bench/calibrate.ts --cores 1,4,26        some
- *   node bench/calibrate.ts --pages 16384,65536   the same at other sizes, and how much that changes
- *   node bench/calibrate.ts --fit --cores 1,2,4,8 fits the parameters and writes the profile
+ *   node bench/calibrate.ts                        cores 1 to 26; writes docs/CALIBRATION.md and its plots
+ *   node bench/calibrate.ts --cores 1,4,26 --out . some, written elsewhere
+ *   node bench/calibrate.ts --fit --cores 1,2,4,8  fits the parameters and writes the profile
  *
  * Takes minutes; simulated results do not depend on the host or its load.
  */
@@ -16,6 +15,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { destroyIdlePools } from "../src/machine/pool.ts";
 import type { Profile } from "../src/schedule/virtual/profile.ts";
+import { documentOf } from "./calibration/document.ts";
 import { leastSquares } from "./calibration/least-squares.ts";
 import { clampTo, PARAMETERS, valuesOf, withValues } from "./calibration/parameters.ts";
 import { plotOf } from "./calibration/plot.ts";
@@ -26,7 +26,7 @@ import { simulate, writeProfile } from "./calibration/simulate.ts";
 const PROFILE = fileURLToPath(
   new URL("../src/schedule/virtual/profiles/xeon-gold-5320.json", import.meta.url),
 );
-const OUT = fileURLToPath(new URL("../docs/calibration.json", import.meta.url));
+const OUT = fileURLToPath(new URL("../docs", import.meta.url));
 /** Blocks of order 9 are few: their runs take as many times more memory. */
 const LARGE_BLOCK_FACTOR = 4;
 
@@ -34,7 +34,9 @@ const { values: flags } = parseArgs({
   options: {
     fit: { type: "boolean", default: false },
     cores: { type: "string", default: `1-${CORES}` },
-    pages: { type: "string", default: "32768" },
+    pages: { type: "string", default: "16384" },
+    "other-cores": { type: "string", default: "1,2,4,8,13,26" },
+    "other-pages": { type: "string", default: "65536" },
     rounds: { type: "string", default: "3" },
     profile: { type: "string", default: PROFILE },
     out: { type: "string", default: OUT },
@@ -42,7 +44,7 @@ const { values: flags } = parseArgs({
 });
 
 const cores = coreList(flags.cores);
-const sizes = flags.pages.split(",").map(Number);
+const pages = Number(flags.pages);
 const curves = publishedCurves();
 const profile = JSON.parse(readFileSync(flags.profile, "utf8")) as Profile;
 if (flags.fit) await fitProfile();
@@ -54,7 +56,7 @@ async function fitProfile(): Promise<void> {
   const best = await leastSquares(
     {
       residuals: async (values) => {
-        const points = await measure(writeProfile(withValues(profile, values), scratch), sizes[0]);
+        const points = await measure(writeProfile(withValues(profile, values), scratch), cores, pages);
         // Large errors weigh more: the greatest counts, not only the mean.
         return points.map(({ error }) => error * (1 + 10 * Math.abs(error)));
       },
@@ -70,30 +72,29 @@ async function fitProfile(): Promise<void> {
   );
   const rounded = best.map((value) => Number(value.toPrecision(3)));
   writeProfile(withValues(profile, rounded), flags.profile);
-  console.log(errorTable(await measure(flags.profile, sizes[0])));
+  console.log(errorTable(await measure(flags.profile, cores, pages)));
 }
 
 async function check(): Promise<void> {
-  const bySize = [];
-  for (const pages of sizes) {
-    const points = await measure(flags.profile, pages);
-    console.log(`${pages} pages a core`);
-    console.log(errorTable(points));
-    console.log(summary(points));
-    bySize.push({ pages, points });
-  }
-  if (bySize.length > 1) console.log(sizeEffect(bySize[0].points, bySize[bySize.length - 1].points));
-  writeFileSync(flags.out, `${JSON.stringify({ command: commandLine(), bySize }, null, 1)}\n`);
-  writeFileSync(flags.out.replace(/\.json$/, ".svg"), plotOf(bySize[0].points));
+  const points = await measure(flags.profile, cores, pages);
+  console.log(`${errorTable(points)}\n${summary(points)}`);
+  const otherPages = Number(flags["other-pages"]);
+  const otherPoints = await measure(flags.profile, coreList(flags["other-cores"]), otherPages);
+  console.log(`${otherPages} pages a core\n${errorTable(otherPoints)}\n${summary(otherPoints)}`);
+  console.log(sizeEffect(points, otherPoints, `${pages} to ${otherPages} pages a core`));
+  const command = commandLine();
+  const findings = { command, profile, pages, points, otherPages, otherPoints, plots: "calibration.svg" };
+  writeFileSync(join(flags.out, "CALIBRATION.md"), documentOf(findings));
+  writeFileSync(join(flags.out, "calibration.svg"), plotOf(points));
 }
 
 function commandLine(): string {
   return ["node bench/calibrate.ts", ...process.argv.slice(2)].join(" ");
 }
 
-async function measure(profileFile: string, pages: number): Promise<Point[]> {
+async function measure(profileFile: string, counts: readonly number[], pages: number): Promise<Point[]> {
   const points: Point[] = [];
-  for (const count of cores) {
+  for (const count of counts) {
     const results = new Map<string, Record<string, number>>();
     for (const curve of curves) {
       const key = `${curve.workload} ${curve.order}`;

@@ -33,11 +33,14 @@ export function summary(points: readonly Point[]): string {
   return `mean absolute error ${percent(mean)}, greatest ${percent(worst.error)} (${worst.curve}, ${worst.cores} cores)`;
 }
 
-/** How much results change from one size to another. */
-export function sizeEffect(a: readonly Point[], b: readonly Point[]): string {
-  const changes = a.map((point, i) => ({ ...point, change: b[i].simulated / point.simulated - 1 }));
+/** How much results change from one size to another, where both have a point. */
+export function sizeEffect(a: readonly Point[], b: readonly Point[], sizes: string): string {
+  const changes = b.flatMap((point) => {
+    const other = a.find(({ curve, cores }) => curve === point.curve && cores === point.cores);
+    return other === undefined ? [] : [{ ...point, change: point.simulated / other.simulated - 1 }];
+  });
   const most = changes.reduce((x, y) => (Math.abs(x.change) >= Math.abs(y.change) ? x : y));
-  return `from the first size to the last, results change by at most ${percent(most.change)} (${most.curve}, ${most.cores} cores)`;
+  return `from ${sizes}, results change by at most ${percent(most.change)} (${most.curve}, ${most.cores} cores)`;
 }
 
-const percent = (ratio: number): string => `${(100 * ratio).toFixed(1)} %`;
+export const percent = (ratio: number): string => `${(100 * ratio).toFixed(1)} %`;
