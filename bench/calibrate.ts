@@ -89,7 +89,10 @@ async function check(): Promise<void> {
 }
 
 function commandLine(): string {
-  return ["node bench/calibrate.ts", ...process.argv.slice(2)].join(" ");
+  const words = process.argv.slice(2);
+  const out = words.indexOf("--out");
+  if (out >= 0) words.splice(out, 2);
+  return ["node bench/calibrate.ts", ...words].join(" ");
 }
 
 async function measure(profileFile: string, counts: readonly number[], pages: number): Promise<Point[]> {
