@@ -246,20 +246,39 @@ export class VirtualMemory implements Memory {
   // ---- charges ----
 
   private chargeRead(address: Pointer): void {
+    const { turn } = this;
     const line = address >> LINE_SHIFT;
+    if (line === turn.lastRead) turn.now += this.hit;
+    else this.readLine(address, line);
+  }
+
+  private readLine(address: Pointer, line: number): void {
+    const { turn } = this;
     const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
-    if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0)
-      this.turn.now += this.hit;
-    else this.misses.read(address, false);
+    if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0) {
+      turn.now += this.hit;
+      turn.lastRead = line;
+    } else {
+      this.misses.read(address, false);
+    }
   }
 
   private chargeWrite(address: Pointer): void {
+    const { turn } = this;
     const line = address >> LINE_SHIFT;
+    if (line === turn.lastWritten) turn.now += this.hit;
+    else this.writeLine(address, line);
+  }
+
+  private writeLine(address: Pointer, line: number): void {
+    const { turn } = this;
     const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
-    const word = this.directory[line];
-    const owned = (word & (EXCLUSIVE | OWNER_MASK)) === this.mine;
-    if (owned && this.held[at] === line && this.held[at + 1] === word) this.turn.now += this.hit;
-    else this.misses.write(address, false, false);
+    if (this.isOwned(line, at)) {
+      turn.now += this.hit;
+      turn.lastWritten = line;
+    } else {
+      this.misses.write(address, false, false);
+    }
   }
 
   private chargeMarkedRead(address: Pointer): void {

@@ -116,6 +116,7 @@ export class Misses {
     const line = address >> LINE_SHIFT;
     const owner = word & OWNER_MASK;
     this.arrivesQuiet = true;
+    this.turn.forgetLines();
     if (owner !== this.cpu && this.cache.isHeldBy(owner, line, set)) {
       if (marked) this.contended();
       const at = this.cpu * this.cpus + owner;

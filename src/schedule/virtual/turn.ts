@@ -6,7 +6,7 @@
  * halts and timeouts happen at simulated times.
  *
  * Invariants
- *   V1  the running CPU's clock is at most `limit` + slack at every marked access
+ *   V1  the running CPU's clock is at most `limit` at every marked access, `reach` if the line is its own
  *   V2  a CPU's clock never goes back
  *   V3  at a hand-over the taker's clock is the smallest of all that can run, ties by number
  *
@@ -34,6 +34,7 @@ const LEAST_LEAD = 4000;
 const MOST_LEAD = 64_000;
 
 const per = VirtualCpu;
+const NO_LINE = -1;
 const { OFF, RUNNABLE, WAITING, PARKED } = VirtualStatus;
 
 const sharedWord = (offset: number): number => control.serial + offset;
@@ -47,6 +48,12 @@ export class VirtualTurn implements Turn {
   limit = 0;
   /** The same for accesses to lines of this CPU's own: `limit` and the lead. */
   reach = 0;
+  /**
+   * The lines that were read and written last, if they are sure to hit: nobody else runs in between, so that only a miss
+   * or a hand-over changes what this CPU holds.
+   */
+  lastRead = NO_LINE;
+  lastWritten = NO_LINE;
   private readonly words: Int32Array;
   private readonly doubles: Float64Array;
   private readonly cpus: number;
@@ -177,6 +184,12 @@ export class VirtualTurn implements Turn {
     this.reach = limit + this.doubles[sharedWord(Shared.lead) >> 1];
   }
 
+  /** What this CPU holds has changed. */
+  forgetLines(): void {
+    this.lastRead = NO_LINE;
+    this.lastWritten = NO_LINE;
+  }
+
   /** CPUs have to do with each other: nobody may run far ahead. */
   stayClose(): void {
     this.doubles[sharedWord(Shared.lead) >> 1] = LEAST_LEAD;
@@ -203,6 +216,7 @@ export class VirtualTurn implements Turn {
   private resume(): void {
     const { words } = this;
     awaitBaton(words, this.self + per.baton, control.panic);
+    this.forgetLines();
     if (words[control.panic] !== 0) this.stopped();
     if (words[this.self + per.status] === RUNNABLE) this.now = this.clocks.clockOf(this.cpu);
     else this.expire();
