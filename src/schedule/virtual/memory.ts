@@ -89,32 +89,26 @@ export class VirtualMemory implements Memory {
   }
 
   read(address: Pointer): number {
-    if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
     this.chargeRead(address);
     return this.words[address];
   }
   write(address: Pointer, value: number): void {
-    if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
     this.chargeWrite(address);
     this.words[address] = value;
   }
   readByte(byteAddress: number): number {
-    if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
     this.chargeRead(Math.floor(byteAddress / WORD_BYTES));
     return this.bytes[byteAddress];
   }
   writeByte(byteAddress: number, value: number): void {
-    if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
     this.chargeWrite(Math.floor(byteAddress / WORD_BYTES));
     this.bytes[byteAddress] = value;
   }
   readFloat64(address: Pointer): number {
-    if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
     this.chargeRead(address);
     return this.doubles[address >> 1];
   }
   writeFloat64(address: Pointer, value: number): void {
-    if (this.switchAtEvery && this.turn.now >= this.turn.limit) this.turn.look();
     this.chargeWrite(address);
     this.doubles[address >> 1] = value;
   }
@@ -247,17 +241,18 @@ export class VirtualMemory implements Memory {
 
   private chargeRead(address: Pointer): void {
     const { turn } = this;
-    const line = address >> LINE_SHIFT;
-    if (line === turn.lastRead) turn.now += this.hit;
-    else this.readLine(address, line);
+    if (address >> LINE_SHIFT === turn.lastRead) turn.readHits++;
+    else this.readLine(address);
   }
 
-  private readLine(address: Pointer, line: number): void {
+  private readLine(address: Pointer): void {
     const { turn } = this;
+    if (this.switchAtEvery && turn.now >= turn.limit) turn.look();
+    const line = address >> LINE_SHIFT;
     const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
     if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0) {
-      turn.now += this.hit;
-      turn.lastRead = line;
+      turn.readHits++;
+      if (!this.switchAtEvery) turn.lastRead = line;
     } else {
       this.misses.read(address, false);
     }
@@ -265,17 +260,18 @@ export class VirtualMemory implements Memory {
 
   private chargeWrite(address: Pointer): void {
     const { turn } = this;
-    const line = address >> LINE_SHIFT;
-    if (line === turn.lastWritten) turn.now += this.hit;
-    else this.writeLine(address, line);
+    if (address >> LINE_SHIFT === turn.lastWritten) turn.writeHits++;
+    else this.writeLine(address);
   }
 
-  private writeLine(address: Pointer, line: number): void {
+  private writeLine(address: Pointer): void {
     const { turn } = this;
+    if (this.switchAtEvery && turn.now >= turn.limit) turn.look();
+    const line = address >> LINE_SHIFT;
     const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
     if (this.isOwned(line, at)) {
-      turn.now += this.hit;
-      turn.lastWritten = line;
+      turn.writeHits++;
+      if (!this.switchAtEvery) turn.lastWritten = line;
     } else {
       this.misses.write(address, false, false);
     }

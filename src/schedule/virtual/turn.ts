@@ -42,8 +42,12 @@ const sharedWord = (offset: number): number => control.serial + offset;
 export class VirtualTurn implements Turn {
   readonly spinLimit = 0;
   readonly cpu: number;
-  /** This CPU's clock while it runs, cycles. */
-  now = 0;
+  /**
+   * Plain accesses that hit since `now` was set.  They are counted, and added when the clock is read: one chain of
+   * additions through memory would be what bounds the simulation's speed.
+   */
+  readHits = 0;
+  writeHits = 0;
   /** The clock at which others must be looked at. */
   limit = 0;
   /** The same for accesses to lines of this CPU's own: `limit` and the lead. */
@@ -54,6 +58,8 @@ export class VirtualTurn implements Turn {
    */
   lastRead = NO_LINE;
   lastWritten = NO_LINE;
+  private settled = 0;
+  private readonly hit: number;
   private readonly words: Int32Array;
   private readonly doubles: Float64Array;
   private readonly cpus: number;
@@ -74,6 +80,7 @@ export class VirtualTurn implements Turn {
     slackCycles: number;
   }) {
     this.words = options.control;
+    this.hit = options.costs.hit;
     this.doubles = new Float64Array(options.control.buffer);
     this.clocks = new ClockTree(options.clocks, options.cpus);
     this.cpu = options.cpu;
@@ -81,6 +88,17 @@ export class VirtualTurn implements Turn {
     this.self = virtualCpuBase(options.cpu);
     this.costs = options.costs;
     this.slack = options.slackCycles;
+  }
+
+  /** This CPU's clock while it runs, cycles. */
+  get now(): number {
+    return this.settled + (this.readHits + this.writeHits) * this.hit;
+  }
+
+  set now(cycles: number) {
+    this.settled = cycles;
+    this.readHits = 0;
+    this.writeHits = 0;
   }
 
   attach(processor: Cpu): void {
