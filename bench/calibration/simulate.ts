@@ -51,7 +51,7 @@ export async function simulate(
     operations: workload === "page-repeat" ? PAIRS : 1,
     options: { order, fraction: Math.min(0.95, (cores * pages) / available) },
   });
-  if (result.fault !== null) throw new Error(result.fault.report);
+  if (result.fault !== null) throw new Error(`${result.fault.message}\n${result.fault.report}`);
   await machine.halt();
   const phases = result.cpuResults[0].phases.map(({ name }) => name);
   return Object.fromEntries(
