@@ -14,6 +14,7 @@ import type { VirtualMemoryParts } from "./memory.ts";
 import type { VirtualTurn } from "./turn.ts";
 
 const NO_LINE = -1;
+const NEVER_WRITTEN = 0;
 /** Memory of nodes is aligned to 4 MiB and more, page structures of a node to a sixty-fourth of that. */
 export const NODE_CHUNK_BYTES = 65536;
 const NODE_CHUNK_LINES = NODE_CHUNK_BYTES / 64;
@@ -117,7 +118,7 @@ export class Misses {
     const owner = word & OWNER_MASK;
     this.arrivesQuiet = true;
     this.turn.forgetLines();
-    if (owner !== this.cpu && this.cache.isHeldBy(owner, line, set)) {
+    if (word !== NEVER_WRITTEN && owner !== this.cpu && this.cache.isHeldBy(owner, line, set)) {
       if (marked) this.contended();
       const at = this.cpu * this.cpus + owner;
       const cycles = exposed ? costs.transferMarked[at] : costs.transferPlain[at];
