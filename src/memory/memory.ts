@@ -33,6 +33,8 @@ export interface Memory {
   loadByte(byteAddress: number): number;
   storeByte(byteAddress: number, value: number): void;
   casByte(byteAddress: number, expected: number, replacement: number): number;
+  /** Exchanges 16 bits at an even byte address. */
+  exchangeHalf(byteAddress: number, value: number): number;
 
   /** The common case of a spinlock in one step; absent where single accesses are seen or charged. */
   readonly lockSteps?: LockSteps;

@@ -102,6 +102,9 @@ export class PlainMemory implements Memory {
   casByte(byteAddress: number, expected: number, replacement: number): number {
     return this.atomics.casByte(byteAddress, expected, replacement);
   }
+  exchangeHalf(byteAddress: number, value: number): number {
+    return this.atomics.exchangeHalf(byteAddress, value);
+  }
 
   fill(address: Pointer, words: number, value: number): void {
     this.words.fill(value, address, address + words);

@@ -24,6 +24,7 @@ export interface AtomicOperations {
   loadByte(byteAddress: number): number;
   storeByte(byteAddress: number, value: number): void;
   casByte(byteAddress: number, expected: number, replacement: number): number;
+  exchangeHalf(byteAddress: number, value: number): number;
 }
 
 /** A shared `WebAssembly.Memory`; it crosses to other threads in a message. */
@@ -72,33 +73,35 @@ function instantiate(ram: RamMemory, isWide: boolean, functions: readonly WasmFu
     .exports;
 }
 
-/** Words and bytes; parameters beside the address; whether it returns the value before. */
+/** log2 of the bytes it works on; parameters beside the address; whether it returns the value before. */
 interface AtomicInstruction {
   readonly name: keyof AtomicOperations;
   readonly opcode: number;
-  readonly isByte: boolean;
+  readonly align: 0 | 1 | 2;
   readonly operands: number;
   readonly returns: boolean;
 }
 const OPERATIONS: readonly AtomicInstruction[] = [
-  { name: "load", opcode: 0x10, isByte: false, operands: 0, returns: true },
-  { name: "store", opcode: 0x17, isByte: false, operands: 1, returns: false },
-  { name: "cas", opcode: 0x48, isByte: false, operands: 2, returns: true },
-  { name: "add", opcode: 0x1e, isByte: false, operands: 1, returns: true },
-  { name: "and", opcode: 0x2c, isByte: false, operands: 1, returns: true },
-  { name: "or", opcode: 0x33, isByte: false, operands: 1, returns: true },
-  { name: "exchange", opcode: 0x41, isByte: false, operands: 1, returns: true },
-  { name: "loadByte", opcode: 0x12, isByte: true, operands: 0, returns: true },
-  { name: "storeByte", opcode: 0x19, isByte: true, operands: 1, returns: false },
-  { name: "casByte", opcode: 0x4a, isByte: true, operands: 2, returns: true },
+  { name: "load", opcode: 0x10, align: 2, operands: 0, returns: true },
+  { name: "store", opcode: 0x17, align: 2, operands: 1, returns: false },
+  { name: "cas", opcode: 0x48, align: 2, operands: 2, returns: true },
+  { name: "add", opcode: 0x1e, align: 2, operands: 1, returns: true },
+  { name: "and", opcode: 0x2c, align: 2, operands: 1, returns: true },
+  { name: "or", opcode: 0x33, align: 2, operands: 1, returns: true },
+  { name: "exchange", opcode: 0x41, align: 2, operands: 1, returns: true },
+  { name: "loadByte", opcode: 0x12, align: 0, operands: 0, returns: true },
+  { name: "storeByte", opcode: 0x19, align: 0, operands: 1, returns: false },
+  { name: "casByte", opcode: 0x4a, align: 0, operands: 2, returns: true },
+  { name: "exchangeHalf", opcode: 0x44, align: 1, operands: 1, returns: true },
 ];
 
 function atomicFunction(instruction: AtomicInstruction, isWide: boolean): WasmFunction {
-  const { name, opcode, isByte, operands, returns } = instruction;
+  const { name, opcode, align, operands, returns } = instruction;
+  const isByte = align < 2;
   const { I32, F64 } = ValueType;
   const code = isByte ? byteAddress(isWide) : wordAddress(0, isWide);
   for (let i = 1; i <= operands; i++) code.push(Op.LOCAL_GET, i);
-  code.push(Op.ATOMIC, opcode, isByte ? 0 : 2, 0);
+  code.push(Op.ATOMIC, opcode, align, 0);
   return {
     name,
     parameters: Array.from({ length: 1 + operands }, (_, i) => (i === 0 && isByte && isWide ? F64 : I32)),

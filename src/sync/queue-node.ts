@@ -20,7 +20,7 @@ import { bug } from "../memory/bug.ts";
 import type { ImageLayout, PerCpuSlot } from "../memory/image.ts";
 import type { Memory } from "../memory/memory.ts";
 import { align, struct, word, wordsIn } from "../memory/struct.ts";
-import type { Pointer } from "../memory/units.ts";
+import { type Pointer, WORD_BYTES } from "../memory/units.ts";
 
 export const QueueWord = {
   LOCKED: 1,
@@ -32,6 +32,7 @@ export const QueueWord = {
   TAIL_MASK: 0xffff_0000 | 0,
 } as const;
 
+const TAIL_SHIFT = 16;
 const TAIL_INDEX_SHIFT = 16;
 const TAIL_CPU_SHIFT = 18;
 /** Task, and three levels of interrupts (Linux: softirq, hard interrupt, NMI). */
@@ -54,7 +55,6 @@ const NODE_WORDS = 16;
 if (wordsIn(QueueNode) !== NODE_WORDS) bug(`struct queue_node is ${wordsIn(QueueNode)} words, expected 16`);
 
 const node = QueueNode;
-const { TAIL_MASK } = QueueWord;
 
 /** The queue nodes, seen from one CPU. */
 export class QueueNodes {
@@ -106,15 +106,9 @@ export class QueueNodes {
     return this.slot.of(cpu) + ((value >>> TAIL_INDEX_SHIFT) & (NODE_LEVELS - 1)) * NODE_WORDS;
   }
 
-  /** p,*,* -> n,*,*: makes `tail` the last waiter; returns the word before. */
+  /** p,*,* -> n,*,*: makes `tail` the last waiter; returns the tail before. */
   exchangeTail(lock: Pointer, tail: number): number {
-    const { memory } = this;
-    let seen = memory.load(lock);
-    for (;;) {
-      const before = memory.cas(lock, seen, (seen & ~TAIL_MASK) | tail);
-      if (before === seen) return seen;
-      seen = before;
-    }
+    return this.memory.exchangeHalf(lock * WORD_BYTES + 2, tail >>> TAIL_SHIFT) << TAIL_SHIFT;
   }
 
   /** Checks I1 on every CPU, at rest. */

@@ -7,6 +7,7 @@
 
 import { bug } from "../../memory/bug.ts";
 import { CpuControl, cpuControl } from "../../memory/control.ts";
+import { halfOf, withHalf } from "../../memory/half-word.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { shape } from "../../memory/shape.ts";
 import { TraceEvent } from "../../memory/trace.ts";
@@ -183,6 +184,16 @@ export class ExploreMemory implements Memory {
     if (found === expected) this.bytes[byteAddress] = replacement;
     if (tracing) this.log?.add(E.CAS_BYTE, wordOf(byteAddress), found, this.bytes[byteAddress]);
     return found;
+  }
+  exchangeHalf(byteAddress: number, value: number): number {
+    if (++this.turn.step >= this.turn.next) this.turn.decide();
+    const address = wordOf(byteAddress);
+    const frame = address >> FRAME_SHIFT;
+    if ((this.flags[frame] & DIRTY) === 0) this.dirty.note(frame);
+    const found = this.words[address];
+    this.words[address] = withHalf(found, byteAddress, value);
+    if (tracing) this.log?.add(E.EXCHANGE, address, found, this.words[address]);
+    return halfOf(found, byteAddress);
   }
 
   // Bulk: a step a cache line, for another CPU may look at a page half copied.

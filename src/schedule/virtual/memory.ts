@@ -8,13 +8,15 @@
  * A marked access lets CPUs with smaller clocks go first.  One that hits a line of this CPU's own does so only when this
  * CPU is far ahead: as long as nobody else has shown an interest in the line, per-CPU locks and counters need not cost
  * a hand-over each.  A line is our own when it came from memory or by a plain access (a lock guards it, or its owner
- * passed it on), or when we let the others go first `QUIET` times in a row and nobody took it away.
+ * passed it on), or when we let the others go first `QUIET` times in a row and nobody took it away.  A line that is not
+ * makes plain accesses look, too: else two CPUs that share it falsely would each use it for long stretches.
  *
  * Contention, capacity, false sharing and hot lines appear by themselves.  Stores are posted: a marked store pays as a
  * plain one, and whoever waits for it pays the transfer.
  */
 
 import { CpuControl, cpuControl } from "../../memory/control.ts";
+import { halfOf, withHalf } from "../../memory/half-word.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import { Cache, QUIET } from "./cache.ts";
@@ -23,6 +25,9 @@ import { EXCLUSIVE, LINE_SHIFT, OWNER_MASK, SET_SHIFT, SET_SPREAD, VERSION_SHIFT
 import type { LineStats, WordCount } from "./line-stats.ts";
 import { Misses } from "./misses.ts";
 import type { VirtualTurn } from "./turn.ts";
+
+/** How far a CPU may run ahead on plain accesses to lines that others want too, cycles: a hand-over costs the host much. */
+const CONTENDED_SLACK = 200;
 
 export interface VirtualMemoryParts {
   readonly ram: SharedArrayBuffer;
@@ -57,6 +62,7 @@ export class VirtualMemory implements Memory {
   declare private readonly cpus: number;
   declare private readonly lineStats: LineStats | null;
   declare private readonly switchAtEvery: boolean;
+  declare private readonly plainSlack: number;
   declare private readonly hit: number;
   declare private readonly locked: number;
   declare private readonly mine: number;
@@ -80,6 +86,7 @@ export class VirtualMemory implements Memory {
     this.cpus = parts.cpus;
     this.lineStats = parts.lineStats;
     this.switchAtEvery = parts.switchAtEvery;
+    this.plainSlack = parts.switchAtEvery ? 0 : CONTENDED_SLACK;
     this.hit = parts.costs.hit;
     this.locked = parts.costs.locked;
     this.mine = EXCLUSIVE | parts.cpu;
@@ -165,6 +172,13 @@ export class VirtualMemory implements Memory {
     if (found === expected) this.bytes[byteAddress] = replacement;
     return found;
   }
+  exchangeHalf(byteAddress: number, value: number): number {
+    const address = Math.floor(byteAddress / WORD_BYTES);
+    this.chargeLocked(address);
+    const found = this.words[address];
+    this.words[address] = withHalf(found, byteAddress, value);
+    return halfOf(found, byteAddress);
+  }
 
   fill(address: Pointer, words: number, value: number): void {
     this.chargeRange(address, words, true);
@@ -247,12 +261,13 @@ export class VirtualMemory implements Memory {
 
   private readLine(address: Pointer): void {
     const { turn } = this;
-    if (this.switchAtEvery && turn.now >= turn.limit) turn.look();
     const line = address >> LINE_SHIFT;
     const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
+    const isSettled = this.quiet[at >> 1] === QUIET && !this.switchAtEvery;
+    if (!isSettled && turn.now >= turn.limit + this.plainSlack) this.look(line, at);
     if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0) {
       turn.readHits++;
-      if (!this.switchAtEvery) turn.lastRead = line;
+      if (isSettled) turn.lastRead = line;
     } else {
       this.misses.read(address, false);
     }
@@ -266,12 +281,13 @@ export class VirtualMemory implements Memory {
 
   private writeLine(address: Pointer): void {
     const { turn } = this;
-    if (this.switchAtEvery && turn.now >= turn.limit) turn.look();
     const line = address >> LINE_SHIFT;
     const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
+    const isSettled = this.quiet[at >> 1] === QUIET && !this.switchAtEvery;
+    if (!isSettled && turn.now >= turn.limit + this.plainSlack) this.look(line, at);
     if (this.isOwned(line, at)) {
       turn.writeHits++;
-      if (!this.switchAtEvery) turn.lastWritten = line;
+      if (isSettled) turn.lastWritten = line;
     } else {
       this.misses.write(address, false, false);
     }

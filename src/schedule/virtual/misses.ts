@@ -54,8 +54,8 @@ export class Misses {
     const { turn, directory } = this;
     const line = address >> LINE_SHIFT;
     const at = this.cache.setOf(line);
+    const isHere = this.arrange(line, at);
     const word = directory[line];
-    const isHere = this.cache.bringForward(line, at);
     if (isHere && (this.held[at + 1] ^ word) >>> VERSION_SHIFT === 0) {
       turn.now += this.costs.hit;
       return;
@@ -76,8 +76,8 @@ export class Misses {
     const { turn, costs } = this;
     const line = address >> LINE_SHIFT;
     const at = this.cache.setOf(line);
+    const isHere = this.arrange(line, at);
     const word = this.directory[line];
-    const isHere = this.cache.bringForward(line, at);
     const isCurrent = isHere && (this.held[at + 1] ^ word) >>> VERSION_SHIFT === 0;
     if (isCurrent && (word & (EXCLUSIVE | OWNER_MASK)) === this.mine && this.held[at + 1] === word) {
       turn.now += locked ? costs.hit + costs.locked : costs.hit;
@@ -104,6 +104,19 @@ export class Misses {
     this.hold(line, at, next, isHere);
   }
 
+  /**
+   * Brings `line` to the front of its set `at` if it is here.  A plain access lets earlier CPUs go first, too, when this
+   * CPU is far ahead, or when another has taken the line away: those two would pass it to and fro.
+   */
+  private arrange(line: number, at: number): boolean {
+    const { turn, cache } = this;
+    const isHere = cache.bringForward(line, at);
+    if (turn.now < turn.limit) return isHere;
+    const isTaken = isHere && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT !== 0;
+    if (isTaken || turn.now >= turn.reach) turn.look();
+    return isHere;
+  }
+
   /** Cycles to get a line that is not here: from another CPU's cache, or from memory. */
   private fetch(
     address: Pointer,
@@ -119,7 +132,8 @@ export class Misses {
     this.arrivesQuiet = true;
     this.turn.forgetLines();
     if (word !== NEVER_WRITTEN && owner !== this.cpu && this.cache.isHeldBy(owner, line, set)) {
-      if (marked) this.contended();
+      // Still here, of an older version: it was taken away.
+      if (marked || this.held[set] === line) this.contended();
       const at = this.cpu * this.cpus + owner;
       const cycles = exposed ? costs.transferMarked[at] : costs.transferPlain[at];
       if (this.lineStats !== null) {

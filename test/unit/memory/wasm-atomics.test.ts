@@ -16,6 +16,7 @@ describe.each([
   const ram = createRam(bytes);
   const words = new Int32Array(ram.buffer);
   const lanes = new Uint8Array(ram.buffer);
+  const halves = new Uint16Array(ram.buffer);
   const ours = atomicsOf(ram);
   const theirs: AtomicOperations = {
     load: (at) => Atomics.load(words, at),
@@ -28,6 +29,7 @@ describe.each([
     loadByte: (at) => Atomics.load(lanes, at),
     storeByte: (at, value) => void Atomics.store(lanes, at, value),
     casByte: (at, expected, replacement) => Atomics.compareExchange(lanes, at, expected, replacement),
+    exchangeHalf: (at, value) => Atomics.exchange(halves, at / 2, value),
   };
   const operands: [keyof AtomicOperations, number[]][] = [
     ["load", []],
@@ -44,10 +46,12 @@ describe.each([
     ["storeByte", [0x1ff]],
     ["casByte", [0x78, 0xff]],
     ["casByte", [0x79, 0xff]],
+    ["exchangeHalf", [0xabcd]],
+    ["exchangeHalf", [0x1ffff]],
   ];
 
   test.each(operands)("%s %j", (name, args) => {
-    const at = name.endsWith("Byte") ? address * 4 : address;
+    const at = /Byte|Half/.test(name) ? address * 4 : address;
     const results = [theirs, ours].map((operations) => {
       words[address - 1] = 11;
       words[address] = 0x12345678;
