@@ -77,6 +77,7 @@ export function derivedProfile(profile: Profile, fitted: Profile, measured: Meas
     },
     memory: {
       local: rounded(local),
+      marked: rounded((local * fitted.memory.marked) / fitted.memory.local),
       stream: rounded(stream),
       streamWindowLines: fitted.memory.streamWindowLines,
       nodes: measured.memoryTimes.map(({ distance, times: farther }) => ({

@@ -28,6 +28,8 @@ export interface Costs {
   readonly streamWindowLines: number;
   /** A miss to memory of node n from CPU a: [a * nodes + n]. */
   readonly memoryMiss: Float64Array;
+  /** The same where the access waits for all of it. */
+  readonly memoryMissMarked: Float64Array;
   readonly nodes: number;
   /** log2 of the lines that a CPU holds. */
   readonly cacheLinesLog2: number;

@@ -145,7 +145,8 @@ export class Misses {
     const near = Math.abs(line - this.lastMiss) <= costs.streamWindowLines;
     this.lastMiss = line;
     const at = this.cpu * costs.nodes + this.chunkNode[Math.floor(line / NODE_CHUNK_LINES)];
-    return near ? costs.streamMiss[at] : costs.memoryMiss[at];
+    if (near) return costs.streamMiss[at];
+    return exposed ? costs.memoryMissMarked[at] : costs.memoryMiss[at];
   }
 
   /** The line is here now, in front of its set. */

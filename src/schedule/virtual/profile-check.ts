@@ -176,6 +176,10 @@ function checkOrder({ access, upgrade, transfer, memory }: Profile): void {
     ["memory.local", memory.local],
     ...memory.nodes.map(({ miss }, i) => [`memory.nodes[${i}].miss`, miss] as const),
   ]);
+  ascending([
+    ["memory.local", memory.local],
+    ["memory.marked", memory.marked],
+  ]);
   for (const [i, { miss, stream }] of memory.nodes.entries())
     ascending([
       [`memory.nodes[${i}].stream`, stream],

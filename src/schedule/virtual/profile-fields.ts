@@ -77,6 +77,7 @@ export const PROFILE_FIELDS: ObjectField = object(
     }),
     memory: object({
       local: MISS,
+      marked: MISS,
       stream: MISS,
       streamWindowLines: whole(0, 1024),
       nodes: list(object({ distance: DISTANCE, miss: MISS, stream: MISS }), 1),

@@ -37,6 +37,8 @@ export interface Profile {
   readonly memory: {
     /** A miss to memory of this CPU's node. */
     readonly local: number;
+    /** The same for an atomic operation, which waits for all of it.  Other nodes: in proportion. */
+    readonly marked: number;
     /** A miss that the prefetcher saw coming. */
     readonly stream: number;
     /** How near the miss before must be for that, lines. */
@@ -81,6 +83,7 @@ export function resolveCosts(profile: Profile, topology: Topology): Costs {
   const transferPlain = sharedTable(cpus * cpus);
   const transferMarked = sharedTable(cpus * cpus);
   const memoryMiss = sharedTable(cpus * nodes);
+  const memoryMissMarked = sharedTable(cpus * nodes);
   const streamMiss = sharedTable(cpus * nodes);
   for (let a = 0; a < cpus; a++) {
     for (let b = 0; b < cpus; b++) {
@@ -91,6 +94,7 @@ export function resolveCosts(profile: Profile, topology: Topology): Costs {
     for (let n = 0; n < nodes; n++) {
       const cost = missTo(profile, topology, a, n);
       memoryMiss[a * nodes + n] = cost.miss;
+      memoryMissMarked[a * nodes + n] = (cost.miss * memory.marked) / memory.local;
       streamMiss[a * nodes + n] = cost.stream;
     }
   }
@@ -107,6 +111,7 @@ export function resolveCosts(profile: Profile, topology: Topology): Costs {
     streamMiss,
     streamWindowLines: memory.streamWindowLines,
     memoryMiss,
+    memoryMissMarked,
     nodes,
     cacheLinesLog2: Math.log2(profile.cacheLines),
     work,

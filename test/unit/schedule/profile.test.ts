@@ -108,6 +108,7 @@ describe("a bad profile is refused by field, value and what is valid", () => {
   };
   const memory = {
     local: 100,
+    marked: 200,
     stream: 15,
     streamWindowLines: 16,
     nodes: [{ distance: 20, miss: 150, stream: 20 }],
@@ -147,6 +148,7 @@ describe("a bad profile is refused by field, value and what is valid", () => {
     ["upgrade", { plain: 1, marked: 40 }, "upgrade.plain is 1; valid is 1.5 or more, as access.hit"],
     ["memory", { ...memory, stream: 1 }, "memory.stream is 1; valid is 1.5 or more, as access.hit"],
     ["memory", { ...memory, local: 14 }, "memory.local is 14; valid is 15 or more, as memory.stream"],
+    ["memory", { ...memory, marked: 99 }, "memory.marked is 99; valid is 100 or more, as memory.local"],
     [
       "memory",
       { ...memory, nodes: [{ distance: 20, miss: 90, stream: 20 }] },
@@ -188,6 +190,7 @@ describe("costs by distance", () => {
       memory: {
         ...good.memory,
         local: 100,
+        marked: 200,
         stream: 10,
         nodes: [{ distance: 20, miss: 180, stream: 20 }],
       },
@@ -215,6 +218,7 @@ describe("costs by distance", () => {
     expect(from0(costs.transferPlain)).toEqual([20, 30, 50]);
     expect(Array.from(costs.memoryMiss.slice(0, 2))).toEqual([100, 180]);
     expect(Array.from(costs.memoryMiss.slice(14))).toEqual([180, 100]);
+    expect(Array.from(costs.memoryMissMarked.slice(0, 2))).toEqual([200, 360]);
     expect(Array.from(costs.streamMiss.slice(0, 2))).toEqual([10, 20]);
   });
 
