@@ -13,7 +13,7 @@ export interface Parameter {
 export const PARAMETERS: readonly Parameter[] = [
   { paths: ["access.hit"], least: 0.5, most: 2, meaning: "a load or store that hits, exposed" },
   { paths: ["access.locked"], least: 16, most: 40, meaning: "LOCK prefix: the store buffer drains" },
-  { paths: ["memory.local"], least: 60, most: 200, meaning: "a random miss, exposed part of about 95 ns" },
+  { paths: ["memory.local"], least: 40, most: 200, meaning: "a random miss, exposed part of about 95 ns" },
   { paths: ["memory.marked"], least: 150, most: 230, meaning: "the same for an atomic operation: all of it" },
   {
     paths: ["memory.stream"],

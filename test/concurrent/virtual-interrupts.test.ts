@@ -50,8 +50,9 @@ test("sending, the way and the entry are part of a round trip; its end delays th
   const entered = await rise("entry", 1000);
   expect(entered.one).toBeCloseTo(1000, -1);
   expect(entered.both).toBeCloseTo(1000, -2);
-  // The caller's wait ends within the handler; the called CPU is ready again long before its next turn.
-  expect((await rise("acknowledge", 1000)).one).toBeCloseTo(0, -1);
+  // The caller's wait ends within the handler; the called CPU is ready again long before its next turn, and only uses its
+  // lines at other times.
+  expect(Math.abs((await rise("acknowledge", 1000)).one)).toBeLessThan(200);
   const slow = await rise("acknowledge", 10_000);
   expect(slow.one).toBeGreaterThan(2000);
   expect(slow.both).toBeGreaterThan(7000);
