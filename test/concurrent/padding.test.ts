@@ -15,14 +15,12 @@ interface Outcome {
   readonly lines: LineReport;
 }
 
-/** Page lists alone, every access a point to change CPUs at: what lies beside the lists' locks is plain data. */
+/** Page lists alone: what lies beside the lists' locks is plain data. */
 async function repeat(padding: boolean): Promise<Outcome> {
   const machine = await Machine.boot({
     cpus: CPUS,
     memory: "64MiB",
     mode: "virtual",
-    switch: "all",
-    slack: 200,
     cacheLines: true,
     padding,
   });
