@@ -9,7 +9,7 @@
 import { SET_SHIFT, SET_SPREAD, WAYS } from "./directory-word.ts";
 
 /** A line that nobody took away in so many looks at the other CPUs counts as this CPU's own. */
-export const QUIET = 32;
+export const QUIET = 8;
 
 const NO_LINE = -1;
 const LAST_WAY = 2 * (WAYS - 1);

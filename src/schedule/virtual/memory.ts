@@ -330,10 +330,11 @@ export class VirtualMemory implements Memory {
     }
   }
 
-  /** Lets CPUs with smaller clocks go first; a line that is still ours afterwards was wanted by none of them. */
+  /** Lets CPUs with smaller clocks go first; a line that is as it was afterwards was written by none of them. */
   private look(line: number, at: number): void {
     this.turn.look();
-    if (this.quiet[at >> 1] < QUIET && this.isOwned(line, at)) this.quiet[at >> 1]++;
+    if (this.quiet[at >> 1] === QUIET || this.held[at] !== line) return;
+    if ((this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0) this.quiet[at >> 1]++;
   }
 
   /** Here, and exclusively ours. */

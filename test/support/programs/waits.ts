@@ -18,6 +18,7 @@ const LOCK = 0;
 const FIRST = 32;
 const SECOND = 64;
 const COUNT = 96;
+const FULL = 104;
 const HEAD = 112;
 const TAIL = 128;
 const TOTAL = 144;
@@ -143,19 +144,28 @@ const isProducer = ({ cpu }: Kernel): boolean => cpu.id % 2 === 0;
 function putHandoff({ semaphores, memory, cpu }: Kernel, at: number, done: number): number {
   const value = cpu.id * 100_000 + done + 1;
   semaphores.down(at + FIRST);
-  const slot = at + SLOTS + (memory.add(at + HEAD, 1) % (2 * ROOM));
-  if (memory.cas(slot, 0, value) !== 0) fail("a slot is put twice");
-  memory.wake(slot);
+  const inUse = memory.add(at + COUNT, 1) + 1;
+  if (inUse > ROOM) fail(`${inUse} slots are in use, of ${ROOM}`);
+  memory.add(at + HEAD, 1);
+  // Whoever holds a unit finds a free slot, though not always in one round: the others' slots change places meanwhile.
+  for (let slot = 0; memory.cas(at + SLOTS + slot, 0, value) !== 0; slot = (slot + 1) % ROOM)
+    cpu.turn.relax();
+  memory.add(at + FULL, 1);
   semaphores.up(at + SECOND);
   return value;
 }
 
-function takeHandoff({ semaphores, memory }: Kernel, at: number): number {
+function takeHandoff({ semaphores, memory, cpu }: Kernel, at: number): number {
   semaphores.down(at + SECOND);
-  const slot = at + SLOTS + (memory.add(at + TAIL, 1) % (2 * ROOM));
-  // Its unit may be another producer's: this slot is filled soon.
-  memory.waitWhile(slot, -1, 0);
-  const value = memory.exchange(slot, 0);
+  if (memory.add(at + FULL, -1) <= 0) fail("a value is taken that nobody put");
+  let value = 0;
+  for (let slot = 0; ; slot = (slot + 1) % ROOM) {
+    value = memory.exchange(at + SLOTS + slot, 0);
+    if (value !== 0) break;
+    cpu.turn.relax();
+  }
+  memory.add(at + TAIL, 1);
+  memory.add(at + COUNT, -1);
   semaphores.up(at + FIRST);
   return -value;
 }
