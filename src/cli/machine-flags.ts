@@ -8,11 +8,12 @@ import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { descriptionOf, parseSetting, splitSettings } from "../experiment/settings.ts";
 import { MAX_NODES } from "../hardware/topology.ts";
-import { CONFIG_KEYS, type MachineConfig, resolveConfig } from "../machine/config.ts";
+import { CONFIG_KEYS, type MachineConfig, resolveConfig, SLABS } from "../machine/config.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { workloadNames } from "../machine/resolve-program.ts";
 import { UsageError } from "../memory/bug.ts";
 import { didYouMean } from "../memory/nearest.ts";
+import { DEFAULT_SHAPE, type SlabKind } from "../memory/shape.ts";
 import { DEFAULT_PROFILE, profileNames } from "../schedule/virtual/profiles.ts";
 import type { WorkloadDescription } from "../workloads/description.ts";
 import { presetNamed } from "./presets.ts";
@@ -26,6 +27,7 @@ export interface MachineFlags {
   readonly tokens?: number | "cores" | "free";
   readonly seed?: number;
   readonly lockstat?: boolean;
+  readonly slab?: string;
   readonly preset?: string;
   readonly config?: string;
   readonly set?: readonly string[];
@@ -51,6 +53,7 @@ export function addMachineFlags(command: Command): Command {
     .option("--nodes <n>", "NUMA nodes (default 1)", (text) => integer("--nodes", text, 1, MAX_NODES))
     .option("--tokens <n>", "CPUs that may run at once: a number, cores (the default) or free", parseTokens)
     .option("--seed <n>", "seed of every random choice, 0 to 4294967295 (default 1)", parseSeed)
+    .option("--slab <name>", `allocator of objects: ${SLABS.join(", ")} (default ${DEFAULT_SHAPE.slab})`)
     .option("--lockstat", "measure how long locks are held, too")
     .option("--set <key=value>", "setting of the machine or the workload; repeatable", repeated)
     .option("--preset <name>", "a machine with a name: tiny, laptop, server, numa4")
@@ -74,6 +77,7 @@ export async function chooseMachine(flags: MachineFlags, workload: string | null
     ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
     ...(flags.tokens === undefined ? {} : { tokens: flags.tokens }),
     ...(flags.seed === undefined ? {} : { seed: flags.seed }),
+    ...(flags.slab === undefined ? {} : { slab: flags.slab as SlabKind }),
     ...(flags.lockstat === undefined ? {} : { lockstat: flags.lockstat }),
     ...split.machine,
   };
@@ -84,13 +88,13 @@ export async function chooseMachine(flags: MachineFlags, workload: string | null
 export function completeConfig(machine: MachineConfig): MachineConfig {
   const { cpus, seed, heapMiB, hangSeconds, shape } = resolveConfig(machine);
   const memory = machine.memoryMap === undefined ? { memory: "256MiB" } : {};
-  const { lock, pageLists, checks, lockstat, trace, mode } = shape;
+  const { lock, pageLists, slab, checks, lockstat, trace, mode } = shape;
   // In simulated time nodes are the profile's, and one CPU runs at a time.
   const ofMode =
     mode === "virtual"
       ? { profile: DEFAULT_PROFILE, switch: "marked" as const, slack: 0 }
       : { nodes: 1, tokens: "cores" as const };
-  const filled = { mode, ...ofMode, lock, pageLists, checks, lockstat, trace };
+  const filled = { mode, ...ofMode, lock, pageLists, slab, checks, lockstat, trace };
   const common = { cpus, ...memory, seed, heapMiB, hangSeconds, ...filled };
   return { ...common, ...machine };
 }

@@ -7,7 +7,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { MAX_NODES } from "../hardware/topology.ts";
-import { type MachineConfig, resolveConfig, SIMULATED_TIME_KEYS } from "../machine/config.ts";
+import { type MachineConfig, resolveConfig, SIMULATED_TIME_KEYS, SLABS } from "../machine/config.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { describeProgram, resolveProgram } from "../machine/resolve-program.ts";
 import { UsageError } from "../memory/bug.ts";
@@ -75,6 +75,7 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
     help: "kind of spinlock",
   },
   pageLists: { type: "text", valid: "6.12, 6.0, off", help: "rules of the per-CPU page lists" },
+  slab: { type: "text", valid: SLABS.join(", "), help: "allocator of objects" },
   padding: {
     type: "boolean",
     valid: "true, false",

@@ -6,7 +6,14 @@ import { availableParallelism } from "node:os";
 import { pathToFileURL } from "node:url";
 import { type Topology, type TopologyConfig, topologyOf } from "../hardware/topology.ts";
 import { UsageError } from "../memory/bug.ts";
-import { DEFAULT_SHAPE, type LockKind, type Mode, type PageLists, type Shape } from "../memory/shape.ts";
+import {
+  DEFAULT_SHAPE,
+  type LockKind,
+  type Mode,
+  type PageLists,
+  type Shape,
+  type SlabKind,
+} from "../memory/shape.ts";
 import { MAX_RAM_BYTES, PAGE_BYTES } from "../memory/units.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import type { Profile } from "../schedule/virtual/profile.ts";
@@ -18,6 +25,8 @@ const MIN_MEMORY_BYTES = 512 * 1024;
 const LOCKS: readonly string[] = ["tas", "ticket", "queued", "pv"];
 const MODES: readonly string[] = ["parallel", "virtual", "explore"];
 const PAGE_LISTS: readonly string[] = ["6.12", "6.0", "off"];
+/** Allocators of objects. */
+export const SLABS: readonly SlabKind[] = ["slub"];
 const TOPOLOGY_KEYS = [
   "sockets",
   "nodes",
@@ -57,6 +66,8 @@ export interface MachineConfig extends TopologyChoice {
   /** tas, ticket, queued, pv, or a path to a module with a lock of your own. */
   readonly lock?: string;
   readonly pageLists?: PageLists;
+  /** The allocator of objects: SLUB, the default, SLAB or SLOB. */
+  readonly slab?: SlabKind;
   /** vm.min_free_kbytes; 0, the default: by the kernel's formula. */
   readonly minFreeKbytes?: number;
   /** Pages that a per-CPU list moves at a time, 1 to 1024; 0, the default: by the kernel's formula. */
@@ -112,6 +123,7 @@ export const CONFIG_KEYS: readonly string[] = [
   "tokens",
   "lock",
   "pageLists",
+  "slab",
   "minFreeKbytes",
   "pcpBatch",
   "pcpHigh",
@@ -167,6 +179,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       mode,
       ...lockChoice(config.lock ?? DEFAULT_SHAPE.lock),
       pageLists: oneOf("pageLists", config.pageLists ?? "6.12", PAGE_LISTS) as PageLists,
+      slab: oneOf("slab", config.slab ?? DEFAULT_SHAPE.slab, SLABS) as SlabKind,
       padding: config.padding ?? true,
       checks: config.checks ?? false,
       lockstat: config.lockstat ?? false,

@@ -7,7 +7,7 @@ import { ImageLayout, type PerCpuSlot, type Slot } from "../memory/image.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
 import { PERCPU_DYNAMIC_BYTES, PERCPU_RESERVED_BYTES } from "../mm/boot/percpu-chunk.ts";
-import { SlabCaches } from "../mm/slab/slab-caches.ts";
+import { SlabCaches, type SlabSlots } from "../mm/slab/slab-caches.ts";
 import { Functions } from "../sync/functions.ts";
 import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
 import { OnlineCpus } from "../sync/online.ts";
@@ -33,7 +33,7 @@ export interface KernelImage {
   readonly tasks: PerCpuSlot;
   readonly waitEntries: PerCpuSlot;
   readonly semaphoreWaiters: PerCpuSlot;
-  readonly slabs: Slot;
+  readonly slabs: SlabSlots;
 }
 
 /** Sizes that boot may be given, and that decide what is declared. */

@@ -33,7 +33,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
   calls.check();
   rcu.check();
   perCpu.check();
-  checkSlabs(slabs, perCpu);
+  checkSlabs(slabs);
   return {
     freePages,
     passed: [

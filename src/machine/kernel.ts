@@ -142,7 +142,8 @@ export class Kernel {
     this.slabs = new SlabCaches({
       ...this,
       locks,
-      slot: image.slabs,
+      kind: parts.config.shape.slab,
+      slots: image.slabs,
       localNode: this.topology.cpuNode[cpu.id],
       possibleCpus: this.topology.possibleCpus,
       report: (text) => this.printk(text),

@@ -14,12 +14,16 @@ export type LockKind = "tas" | "ticket" | "queued" | "pv" | "custom";
 /** Per-CPU page lists: 6.12 rules, 6.0 rules, or none. */
 export type PageLists = "6.12" | "6.0" | "off";
 
+/** The allocator behind object caches. */
+export type SlabKind = "slub";
+
 export interface Shape {
   readonly mode: Mode;
   readonly lock: LockKind;
   /** Module URL of the user's lock when `lock` is `custom`, else "". */
   readonly lockModule: string;
   readonly pageLists: PageLists;
+  readonly slab: SlabKind;
   /** Costly assertions: lock tags, list walks. */
   readonly checks: boolean;
   /** Hold times of locks, beside the waits that are always counted. */
@@ -37,6 +41,7 @@ export const DEFAULT_SHAPE: Shape = {
   lock: "pv",
   lockModule: "",
   pageLists: "6.12",
+  slab: "slub",
   checks: true,
   lockstat: false,
   trace: false,
@@ -60,6 +65,7 @@ export function shapeKey(s: Shape): string {
     s.lock,
     s.lockModule,
     s.pageLists,
+    s.slab,
     s.checks,
     s.lockstat,
     s.trace,

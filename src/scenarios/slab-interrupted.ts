@@ -64,12 +64,12 @@ export function run(kernel: Kernel, _options: object, { cache }: Shared, take: F
 }
 
 export function check(
-  { slabs, perCpu, memory }: Kernel,
+  { slabs, memory }: Kernel,
   _options: object,
   _values: unknown,
   { cache, kept }: Shared,
 ): void {
-  const count = checkSlabs(slabs, perCpu).find((entry) => entry.cache === cache);
+  const count = checkSlabs(slabs).find((entry) => entry.cache === cache);
   const objects = Array.from({ length: ROUNDS }, (_, round) => memory.read(kept + round));
   if (new Set(objects).size !== ROUNDS) bug(`objects ${objects.join(", ")} were kept: one was given twice`);
   const active = TAKEN + ROUNDS;

@@ -58,6 +58,6 @@ export function run(
   slabs.leave();
 }
 
-export function check({ slabs, perCpu }: Kernel): void {
-  checkSlabs(slabs, perCpu);
+export function check({ slabs }: Kernel): void {
+  checkSlabs(slabs);
 }

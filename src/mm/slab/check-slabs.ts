@@ -14,18 +14,17 @@ import { SlabPage } from "../pages/page-overlays.ts";
 import { Zone } from "../pages/zone.ts";
 import { readName } from "./cache-record.ts";
 import { type CacheRef, KmemCache, KmemCacheCpu, KmemCacheNode, SlabGlobals } from "./kmem-cache.ts";
+import type { CacheCount } from "./object-allocator.ts";
 import type { SlabCaches } from "./slab-caches.ts";
 import type { SlabPages } from "./slab-pages.ts";
 import { headOf, inuseOf, isFrozen } from "./slab-word.ts";
 
-/** What one cache has at rest. */
-export interface CacheCount {
-  readonly cache: CacheRef;
-  readonly name: string;
-  readonly slabs: number;
-  readonly objects: number;
-  /** Objects that are given out. */
-  readonly active: number;
+/** What SLUB's check looks at. */
+interface SlubView {
+  readonly slabs: SlabPages;
+  readonly perCpu: PerCpu;
+  readonly possibleCpus: number;
+  readonly nodes: readonly number[];
 }
 
 /** Where a slab was met besides its own page. */
@@ -37,20 +36,12 @@ interface Place {
   readonly freelist: Pointer;
 }
 
-/** U1-U6 of all caches, and that the caches' own structures are counted like all objects; what each cache has. */
-export function checkSlabs(caches: SlabCaches, perCpu: PerCpu): CacheCount[] {
+/** Every invariant of the allocator, and that the caches' own structures are counted like all objects; what each cache has. */
+export function checkSlabs(caches: SlabCaches): CacheCount[] {
+  const { memory } = caches;
   const all = caches.all();
   if (all.length === 0) return [];
-  const { memory } = caches.slabs;
-  const slabsOf = new Map<CacheRef, PageRef[]>(all.map((cache) => [cache, []]));
-  for (const slab of slabPages(caches.slabs)) {
-    const cache = memory.read(slab + SlabPage.cache);
-    const known = slabsOf.get(cache);
-    if (known === undefined)
-      bug(`${slabName(caches.slabs, slab)} belongs to word ${cache}, which is no cache`);
-    known.push(slab);
-  }
-  const counts = all.map((cache) => checkCache(caches, perCpu, cache, slabsOf.get(cache) ?? []));
+  const counts = caches.allocator.check(all);
   const expect = (field: number, structures: number): void => {
     const cache = memory.read(caches.globals + field);
     const count = counts.find((c) => c.cache === cache);
@@ -62,11 +53,24 @@ export function checkSlabs(caches: SlabCaches, perCpu: PerCpu): CacheCount[] {
   return counts;
 }
 
-function checkCache(caches: SlabCaches, perCpu: PerCpu, cache: CacheRef, slabs: PageRef[]): CacheCount {
-  const { slabs: pages } = caches;
+/** U1-U6 of all of SLUB's caches. */
+export function checkSlub(view: SlubView, all: readonly CacheRef[]): CacheCount[] {
+  const { memory } = view.slabs;
+  const slabsOf = new Map<CacheRef, PageRef[]>(all.map((cache) => [cache, []]));
+  for (const slab of slabPages(view.slabs)) {
+    const cache = memory.read(slab + SlabPage.cache);
+    const known = slabsOf.get(cache);
+    if (known === undefined) bug(`${slabName(view.slabs, slab)} belongs to word ${cache}, which is no cache`);
+    known.push(slab);
+  }
+  return all.map((cache) => checkCache(view, cache, slabsOf.get(cache) ?? []));
+}
+
+function checkCache(view: SlubView, cache: CacheRef, slabs: PageRef[]): CacheCount {
+  const { slabs: pages } = view;
   const { memory } = pages;
   const name = readName(memory, cache);
-  const places = placesOf(caches, perCpu, cache, name);
+  const places = placesOf(view, cache, name);
   let objects = 0;
   let active = 0;
   for (const slab of slabs) {
@@ -76,7 +80,7 @@ function checkCache(caches: SlabCaches, perCpu: PerCpu, cache: CacheRef, slabs: 
   for (const [slab, [place]] of places) {
     if (!slabs.includes(slab)) bug(`U4 ${place.name}: ${slabName(pages, slab)} is none of cache ${name}`);
   }
-  for (const nid of caches.nodes) {
+  for (const nid of view.nodes) {
     const node = memory.read(cache + KmemCache.nodes + nid);
     const own = slabs.filter((slab) => pages.frames.nodeOf(slab) === nid);
     const sum = own.reduce((total, slab) => total + memory.read(slab + SlabPage.objects), 0);
@@ -92,17 +96,13 @@ function checkCache(caches: SlabCaches, perCpu: PerCpu, cache: CacheRef, slabs: 
 }
 
 /** U5 of a cache, and every place where one of its slabs is met. */
-function placesOf(
-  caches: SlabCaches,
-  perCpu: PerCpu,
-  cache: CacheRef,
-  cacheName: string,
-): Map<PageRef, Place[]> {
-  const { memory } = caches.slabs;
+function placesOf(view: SlubView, cache: CacheRef, cacheName: string): Map<PageRef, Place[]> {
+  const { perCpu } = view;
+  const { memory } = view.slabs;
   const found = new Map<PageRef, Place[]>();
   const meet = (slab: PageRef, place: Place): void =>
     void found.set(slab, [...(found.get(slab) ?? []), place]);
-  for (let cpu = 0; cpu < caches.possibleCpus; cpu++) {
+  for (let cpu = 0; cpu < view.possibleCpus; cpu++) {
     const own = perCpu.of(memory.read(cache + KmemCache.cpuSlab), cpu);
     const name = `cache ${cacheName} cpu ${cpu}`;
     const slab = memory.read(own + KmemCacheCpu.slab);
@@ -118,7 +118,7 @@ function placesOf(
     }
     if (length !== said) bug(`U5 ${name}: its partial list has ${length} slabs, it says ${said}`);
   }
-  for (const nid of caches.nodes) {
+  for (const nid of view.nodes) {
     const node = memory.read(cache + KmemCache.nodes + nid);
     const name = `cache ${cacheName} node ${nid}`;
     const head = node + KmemCacheNode.partial;

@@ -43,36 +43,49 @@ export const KmemCacheNode = struct("kmem_cache_node", {
   partial: array(2, "lock:list_lock", "pointer:list_head"),
 });
 
-/** Sizes are bytes, as Linux has them; they are written once, when the cache is made. */
-export const KmemCache = struct("kmem_cache", {
-  /** KmemCacheCpu in per-CPU memory. */
+/** What every allocator's struct kmem_cache begins with.  Sizes are bytes; they are written once, when the cache is made. */
+const CACHE_HEAD = {
+  /** What each CPU has of it, in per-CPU memory: KmemCacheCpu in SLUB, an array of objects in SLAB. */
   cpuSlab: word("holder", "pointer:percpu"),
+  /** From one object to the next. */
   size: word("holder"),
+  flags: word("holder", "flags"),
+  objectSize: word("holder"),
+  order: word("holder"),
+  objects: word("holder", "counter"),
+  align: word("holder"),
+  /** Runs on each object when its slab is made; 0 none. */
+  construct: word("holder", "functionId"),
+} as const;
+
+/** Behind eight words of the allocator's own: these are at the same places in all of them. */
+const CACHE_MIDDLE = {
+  /** On the list of all caches. */
+  links: array(2, "lock:slab_mutex", "pointer:list_head"),
+  name: array(NAME_BYTES / WORD_BYTES, "holder", "bytes"),
+} as const;
+
+/** One structure a node; the struct ends with the machine's last. */
+const CACHE_END = { nodes: array(MAX_NODES, "holder", "pointer:kmem_cache_node") } as const;
+
+/** SLUB's. */
+export const KmemCache = struct("kmem_cache", {
+  ...CACHE_HEAD,
   /** Of the free pointer in an object. */
   offset: word("holder"),
   /** Nonzero: free pointers are stored mixed with it and with their own place.  Linux: CONFIG_SLAB_FREELIST_HARDENED. */
   random: word("holder"),
-  flags: word("holder", "flags"),
-  order: word("holder"),
-  objects: word("holder", "counter"),
+  minPartial: word("holder", "counter"),
+  cpuPartialSlabs: word("holder", "counter"),
   minOrder: word("holder"),
   minObjects: word("holder", "counter"),
-  minPartial: word("holder", "counter"),
-  cpuPartial: word("holder", "counter"),
-  cpuPartialSlabs: word("holder", "counter"),
-  objectSize: word("holder"),
   inuse: word("holder"),
-  align: word("holder"),
-  /** Runs on each object when its slab is made; 0 none. */
-  construct: word("holder", "functionId"),
   /** Of 1024 looks at other nodes' lists so many are taken.  Linux: remote_node_defrag_ratio. */
   remoteRatio: word("holder"),
+  ...CACHE_MIDDLE,
+  cpuPartial: word("holder", "counter"),
   pad: word("boot"),
-  /** On the list of all caches. */
-  links: array(2, "lock:slab_mutex", "pointer:list_head"),
-  name: array(NAME_BYTES / WORD_BYTES, "holder", "bytes"),
-  /** One KmemCacheNode a node; the struct ends with the machine's last. */
-  nodes: array(MAX_NODES, "holder", "pointer:kmem_cache_node"),
+  ...CACHE_END,
 });
 
 /** Bytes of a kmem_cache on a machine of `nodes` nodes.  Linux: offsetof(struct kmem_cache, node[nr_node_ids]). */

@@ -1,7 +1,8 @@
 /** What the object allocator of one CPU is made of. */
 
 import type { Cpu } from "../../hardware/cpu.ts";
-import type { Slot } from "../../memory/image.ts";
+import type { SlabKind } from "../../memory/shape.ts";
+import type { Pointer } from "../../memory/units.ts";
 import type { Functions } from "../../sync/functions.ts";
 import type { CrossCalls } from "../../sync/ipi.ts";
 import type { Mutexes } from "../../sync/mutex.ts";
@@ -9,10 +10,12 @@ import type { OnlineCpus } from "../../sync/online.ts";
 import type { PerCpu } from "../../sync/percpu.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
+import type { SlabSlots } from "./slab-caches.ts";
 
 export interface SlabParts {
   readonly cpu: Cpu;
-  readonly slot: Slot;
+  readonly kind: SlabKind;
+  readonly slots: SlabSlots;
   readonly locks: SpinLocks;
   readonly mutexes: Mutexes;
   readonly functions: Functions;
@@ -27,4 +30,12 @@ export interface SlabParts {
   readonly possibleCpus: number;
   /** Writes to the kernel log. */
   readonly report: (text: string) => void;
+}
+
+/** What the door adds for the allocator behind it. */
+export interface AllocatorParts extends SlabParts {
+  /** SlabGlobals. */
+  readonly globals: Pointer;
+  /** Nodes with memory. */
+  readonly nodes: readonly number[];
 }

@@ -26,6 +26,7 @@ import { Gfp, GfpFlag } from "../pages/gfp.ts";
 import type { PageRef } from "../pages/page.ts";
 import { SlabPage } from "../pages/page-overlays.ts";
 import { type CacheRef, KmemCache, KmemCacheCpu, KmemCacheNode } from "./kmem-cache.ts";
+import type { ObjectPaths } from "./object-allocator.ts";
 import type { PartialLists } from "./partial-lists.ts";
 import { NO_NODE, type SlabPages } from "./slab-pages.ts";
 import { headOf, inuseOf, isFrozen, slabWord } from "./slab-word.ts";
@@ -51,7 +52,7 @@ export interface SlubParts {
   readonly possibleCpus: number;
 }
 
-export class Slub {
+export class Slub implements ObjectPaths {
   declare private readonly cpu: Cpu;
   declare private readonly memory: Memory;
   declare private readonly locks: SpinLocks;
@@ -72,7 +73,7 @@ export class Slub {
   }
 
   /** An object near this CPU, or from `node`; 0 when there is no memory.  Linux: slab_alloc_node. */
-  alloc(cache: CacheRef, gfp: number, node = NO_NODE): Pointer {
+  alloc(cache: CacheRef, gfp: number, node: number): Pointer {
     const { memory } = this;
     if ((gfp & GfpFlag.DIRECT_RECLAIM) !== 0) this.cpu.mightSleep("kmem_cache_alloc");
     const own = this.perCpu.here(memory.read(cache + cacheField.cpuSlab));

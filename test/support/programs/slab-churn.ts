@@ -91,12 +91,12 @@ export function check(
   values: readonly unknown[],
   shared: unknown,
 ): void {
-  const { memory, pages, perCpu, slabs, cpus } = kernel;
+  const { memory, pages, slabs, cpus } = kernel;
   const { mailboxes, caches } = shared as Shared;
   if (cpus > 1 && values.some((remote) => (remote as number) === 0))
     throw new Error("a CPU freed nothing of others");
   const count = (cache: number): number =>
-    checkSlabs(slabs, perCpu).find((entry) => entry.cache === cache)?.active ?? -1;
+    checkSlabs(slabs).find((entry) => entry.cache === cache)?.active ?? -1;
   for (let i = 0; i < SIZES.length; i++) {
     let left = 0;
     for (let box = 0; box < MAILBOXES; box++) {
@@ -111,7 +111,7 @@ export function check(
     }
     if (!slabs.destroy(caches[i])) throw new Error(`the cache of ${SIZES[i]} bytes could not be destroyed`);
   }
-  const left = checkSlabs(slabs, perCpu);
+  const left = checkSlabs(slabs);
   const held = left.reduce((sum, entry) => sum + entry.slabs, 0);
   if (left.length !== 2 || held > 2 * 16) throw new Error(`${held} slabs of ${left.length} caches are left`);
   pages.freePagesAt(mailboxes, 0);

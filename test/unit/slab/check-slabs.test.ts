@@ -37,7 +37,7 @@ function scene(): Scene {
   for (let i = 0; i < 3; i++) objects.push(slabs.alloc(cache, Gfp.KERNEL));
   slabs.free(cache, objects[4]);
   const node = memory.read(cache + KmemCache.nodes);
-  checkSlabs(slabs, perCpu);
+  checkSlabs(slabs);
   return {
     kernel,
     cache,
@@ -114,14 +114,14 @@ test.each<[string, (s: Scene) => void, RegExp]>([
 ])("%s is found", (_name, damage, message) => {
   const s = scene();
   damage(s);
-  expect(() => checkSlabs(s.kernel.slabs, s.kernel.perCpu)).toThrow(message);
+  expect(() => checkSlabs(s.kernel.slabs)).toThrow(message);
 });
 
 test("a cache's structure that is lost is found", () => {
   const { kernel } = scene();
   const kmemCache = kernel.slabs.all()[0];
   kernel.slabs.alloc(kmemCache, Gfp.KERNEL);
-  expect(() => checkSlabs(kernel.slabs, kernel.perCpu)).toThrow(
+  expect(() => checkSlabs(kernel.slabs)).toThrow(
     "U1 cache kmem_cache: 4 objects are in use, there are 3 of them",
   );
 });

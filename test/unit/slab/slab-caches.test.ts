@@ -5,8 +5,9 @@ import { NodeStat } from "../../../src/mm/pages/counters.ts";
 import { Gfp, GfpFlag } from "../../../src/mm/pages/gfp.ts";
 import { Page } from "../../../src/mm/pages/page.ts";
 import { SlabPage } from "../../../src/mm/pages/page-overlays.ts";
-import { type CacheCount, checkSlabs } from "../../../src/mm/slab/check-slabs.ts";
+import { checkSlabs } from "../../../src/mm/slab/check-slabs.ts";
 import { type CacheRef, KmemCache, KmemCacheCpu, KmemCacheNode } from "../../../src/mm/slab/kmem-cache.ts";
+import type { CacheCount } from "../../../src/mm/slab/object-allocator.ts";
 import { SlabFlag } from "../../../src/mm/slab/slab-flags.ts";
 import { headOf, inuseOf, isFrozen } from "../../../src/mm/slab/slab-word.ts";
 import { type Kernels, kernelsOf } from "../../support/kernels.ts";
@@ -36,7 +37,7 @@ function cacheOn(cpus: number, options: Parameters<Kernel["slabs"]["create"]>[0]
   return {
     ...machine,
     cache,
-    count: () => checkSlabs(slabs, perCpu).find((entry) => entry.cache === cache)!,
+    count: () => checkSlabs(slabs).find((entry) => entry.cache === cache)!,
     take: (cpu, objects) =>
       Array.from({ length: objects }, () => kernels[cpu].slabs.alloc(cache, Gfp.KERNEL)),
     give: (cpu, objects) => {
@@ -57,9 +58,9 @@ describe("the first caches", () => {
     const machine = kernelsOf({ cpus: 2 });
     const [kernel] = machine.kernels;
     const before = machine.check();
-    expect(checkSlabs(kernel.slabs, kernel.perCpu)).toEqual([]);
+    expect(checkSlabs(kernel.slabs)).toEqual([]);
     const cache = kernel.slabs.create(SMALL);
-    const counts = checkSlabs(kernel.slabs, kernel.perCpu);
+    const counts = checkSlabs(kernel.slabs);
     expect(counts.map(({ name, slabs, active }) => ({ name, slabs, active }))).toEqual([
       { name: "kmem_cache", slabs: 1, active: 3 },
       { name: "kmem_cache_node", slabs: 1, active: 3 },
@@ -67,14 +68,14 @@ describe("the first caches", () => {
     ]);
     expect(machine.check()).toBe(before - 2);
     expect(kernel.slabs.destroy(cache)).toBe(true);
-    expect(checkSlabs(kernel.slabs, kernel.perCpu).map(({ active }) => active)).toEqual([2, 2]);
+    expect(checkSlabs(kernel.slabs).map(({ active }) => active)).toEqual([2, 2]);
   });
 
   test("on several nodes have a part for each that has memory", () => {
     const machine = kernelsOf({ cpus: 4, nodes: 2, memory: "128MiB" });
-    const [{ slabs, perCpu }] = machine.kernels;
+    const [{ slabs }] = machine.kernels;
     slabs.create(SMALL);
-    const [, node] = checkSlabs(slabs, perCpu);
+    const [, node] = checkSlabs(slabs);
     expect(node).toMatchObject({ name: "kmem_cache_node", slabs: 2, active: 6 });
     machine.check();
   });

@@ -1,0 +1,71 @@
+/**
+ * What the door to object caches (slab-caches) asks of an allocator: SLUB, SLAB or SLOB.  A worker builds one of them,
+ * so that its calls have one target.
+ *
+ * Linux: mm/slab.h, which every allocator implements: __kmem_cache_create, __kmem_cache_shutdown,
+ * __kmem_cache_release, __kmem_cache_shrink, get_slabinfo.
+ */
+
+import type { Pointer } from "../../memory/units.ts";
+import type { CacheOptions } from "./cache-record.ts";
+import type { CacheRef } from "./kmem-cache.ts";
+
+/** What a caller does with objects; `node` is NO_NODE for "near this CPU". */
+export interface ObjectPaths {
+  alloc(cache: CacheRef, gfp: number, node: number): Pointer;
+  free(cache: CacheRef, object: Pointer): void;
+  /** All or none. */
+  allocBulk(cache: CacheRef, gfp: number, count: number, into: Pointer[]): boolean;
+  freeBulk(cache: CacheRef, objects: readonly Pointer[]): void;
+}
+
+/** A cache's line of /proc/slabinfo.  Linux: struct slabinfo. */
+export interface SlabInfo {
+  readonly activeObjects: number;
+  readonly objects: number;
+  readonly activeSlabs: number;
+  readonly slabs: number;
+  /** Objects in the arrays that CPUs of a node share: SLAB alone has any. */
+  readonly sharedAvailable: number;
+  readonly limit: number;
+  readonly batchCount: number;
+  readonly shared: number;
+  readonly objectsPerSlab: number;
+  readonly order: number;
+}
+
+/** What one cache has at rest. */
+export interface CacheCount {
+  readonly cache: CacheRef;
+  readonly name: string;
+  readonly slabs: number;
+  readonly objects: number;
+  /** Objects that are given out. */
+  readonly active: number;
+}
+
+/** All but `objects`, `hasCpuPart`, `tick`, and `check` is called with slab_mutex held. */
+export interface ObjectAllocator {
+  readonly objects: ObjectPaths;
+  /** Formats what the allocator has in the kernel image, on the boot CPU. */
+  format(): void;
+  /** Makes the first caches and puts them on the list.  Linux: kmem_cache_init. */
+  bootstrap(link: (cache: CacheRef) => void): void;
+  /** Makes the cache of a structure of zeros; false, and nothing is kept, when there is no memory. */
+  setUp(cache: CacheRef, options: CacheOptions): boolean;
+  /** Gives back all pages that hold no object in use; true when none is left.  All CPUs have flushed. */
+  shutDown(cache: CacheRef): boolean;
+  /** Like `shutDown`, of a cache that goes on. */
+  shrink(cache: CacheRef): boolean;
+  /** Ends the parts of a cache that is shut down. */
+  release(cache: CacheRef): void;
+  /** Whether `cpu` keeps anything of the cache to itself; a hint. */
+  hasCpuPart(cache: CacheRef, cpu: number): boolean;
+  /** This CPU gives up what it has of the cache; may run in an interrupt. */
+  flushHere(cache: CacheRef): void;
+  /** Bytes of an object that its user may use. */
+  usableBytes(cache: CacheRef): number;
+  slabInfo(cache: CacheRef): SlabInfo;
+  /** Every invariant, at rest. */
+  check(caches: readonly CacheRef[]): CacheCount[];
+}
