@@ -9,6 +9,7 @@
 import type { MachineConfig } from "../machine/config.ts";
 import { Machine } from "../machine/machine.ts";
 import type { Fault, ProgramOptions } from "../machine/program.ts";
+import { describeProgram, resolveProgram } from "../machine/resolve-program.ts";
 import { UsageError } from "../memory/bug.ts";
 import { type Clock, clockOf, runSeconds } from "./clock.ts";
 
@@ -46,6 +47,8 @@ export async function stress(plan: StressPlan): Promise<StressResult> {
   const clock = clockOf(plan.machine);
   const roundSeconds = plan.roundSeconds ?? ROUND_SECONDS[clock];
   runSeconds(clock, roundSeconds);
+  const description = await describeProgram(resolveProgram(plan.workload));
+  const options = { ...description?.stressDefaults, ...plan.options };
   const machine = await Machine.boot(plan.machine);
   const startedAt = performance.now();
   const elapsed = (): number => (performance.now() - startedAt) / 1000;
@@ -54,7 +57,7 @@ export async function stress(plan: StressPlan): Promise<StressResult> {
   let checked: readonly string[] = [];
   while (fault === null && elapsed() < plan.seconds && !plan.signal.aborted) {
     const result = await machine.run(plan.workload, {
-      options: plan.options,
+      options,
       seconds:
         clock === "virtual" ? roundSeconds : Math.min(roundSeconds, Math.max(0.01, plan.seconds - elapsed())),
       signal: plan.signal,

@@ -40,6 +40,8 @@ export interface WorkloadDescription {
   readonly minCpus?: number;
   /** Rounds of random work whose point is the check afterwards, not the speed. */
   readonly stress?: boolean;
+  /** Options that `smpsim stress` sets when the user does not: checks that would disturb a measurement. */
+  readonly stressDefaults?: Values;
 }
 
 /** A figure that a program returns beside its phases, in `value.metrics`. */
