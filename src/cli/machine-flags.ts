@@ -86,13 +86,17 @@ export async function chooseMachine(flags: MachineFlags, workload: string | null
 
 /** What `--print-config` prints: a file for `--config`, with the defaults of the commonest fields filled in. */
 export function completeConfig(machine: MachineConfig): MachineConfig {
-  const { cpus, seed, heapMiB, hangSeconds, shape } = resolveConfig(machine);
+  const { cpus, seed, heapMiB, hangSeconds, shape, switchAtEvery, slackCycles } = resolveConfig(machine);
   const memory = machine.memoryMap === undefined ? { memory: "256MiB" } : {};
   const { lock, pageLists, slab, checks, lockstat, trace, mode } = shape;
   // In simulated time nodes are the profile's, and one CPU runs at a time.
   const ofMode =
     mode === "virtual"
-      ? { profile: DEFAULT_PROFILE, switch: "marked" as const, slack: 0 }
+      ? {
+          profile: DEFAULT_PROFILE,
+          switch: switchAtEvery ? ("all" as const) : ("marked" as const),
+          slack: slackCycles,
+        }
       : { nodes: 1, tokens: "cores" as const };
   const filled = { mode, ...ofMode, lock, pageLists, slab, checks, lockstat, trace };
   const common = { cpus, ...memory, seed, heapMiB, hangSeconds, ...filled };

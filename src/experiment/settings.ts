@@ -51,7 +51,7 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
   slack: {
     type: "number",
     valid: "0 to 1000000",
-    help: "simulated time: cycles that a CPU may run ahead of the others",
+    help: "simulated time: cycles that plain accesses may run ahead of other CPUs",
   },
   memory: { type: "text", valid: "512KiB to 8GiB", help: "size of RAM" },
   nodes: { type: "number", valid: `1 to ${MAX_NODES}`, help: "NUMA nodes" },

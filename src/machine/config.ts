@@ -57,7 +57,7 @@ export interface MachineConfig extends TopologyChoice {
   readonly profile?: string;
   /** Virtual time: let another CPU go first at "marked" accesses (default) or at "all", the cross-check. */
   readonly switch?: "marked" | "all";
-  /** Virtual time: how far a CPU may run ahead, cycles.  Default 0. */
+  /** Virtual time: how far plain accesses may run ahead of other CPUs, cycles.  Default 200; with switch `all` 0. */
   readonly slack?: number;
   /** Virtual time: count the transfers of each cache line. */
   readonly cacheLines?: boolean;
@@ -138,6 +138,9 @@ export const CONFIG_KEYS: readonly string[] = [
   ...TOPOLOGY_KEYS,
 ];
 
+/** Cycles by which plain accesses to lines that others want run ahead: a hand-over costs the host much. */
+const DEFAULT_SLACK = 200;
+
 /** Fields that mean nothing outside `mode: "virtual"`. */
 export const SIMULATED_TIME_KEYS = ["profile", "switch", "slack", "cacheLines"] as const;
 
@@ -169,7 +172,12 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
     seed: integer("seed", config.seed ?? 1, 0, 0xffffffff),
     profile,
     switchAtEvery: oneOf("switch", config.switch ?? "marked", ["marked", "all"]) === "all",
-    slackCycles: integer("slack", config.slack ?? 0, 0, 1_000_000),
+    slackCycles: integer(
+      "slack",
+      config.slack ?? (config.switch === "all" ? 0 : DEFAULT_SLACK),
+      0,
+      1_000_000,
+    ),
     countLines: config.cacheLines ?? false,
     tokens: mode === "parallel" ? tokenCount(config.tokens ?? "cores", cpus) : 1,
     heapMiB: integer("heapMiB", config.heapMiB ?? 512, 16, 65536),

@@ -5,7 +5,7 @@ import { Machine } from "../../src/machine/machine.ts";
 import type { RunOptions } from "../../src/machine/run.ts";
 
 /** How far the two may be apart. */
-export const AGREEMENT = 0.03;
+export const AGREEMENT = 0.01;
 const EVERY_ACCESS: MachineConfig = { switch: "all", slack: 200 };
 
 export interface CrossCheck {

@@ -61,7 +61,7 @@ export function createVirtual(parts: VirtualThreadParts): { turn: VirtualTurn; m
   const { virtual } = parts;
   if (virtual === null) throw new Error("a machine of virtual time was built without its profile");
   const { costs } = virtual;
-  const turn = new VirtualTurn({ ...parts, clocks: virtual.clocks, costs, slackCycles: virtual.slackCycles });
+  const turn = new VirtualTurn({ ...parts, clocks: virtual.clocks, costs });
   const memory = new VirtualMemory({
     ...parts,
     directory: virtual.directory,
@@ -72,6 +72,7 @@ export function createVirtual(parts: VirtualThreadParts): { turn: VirtualTurn; m
     chunkNode: new Uint8Array(virtual.chunkNodes),
     lineStats: virtual.countLines ? new LineStats() : null,
     switchAtEvery: virtual.switchAtEvery,
+    slackCycles: virtual.slackCycles,
   });
   return { turn, memory };
 }

@@ -26,9 +26,6 @@ import type { LineStats, WordCount } from "./line-stats.ts";
 import { Misses } from "./misses.ts";
 import type { VirtualTurn } from "./turn.ts";
 
-/** How far a CPU may run ahead on plain accesses to lines that others want too, cycles: a hand-over costs the host much. */
-const CONTENDED_SLACK = 200;
-
 export interface VirtualMemoryParts {
   readonly ram: SharedArrayBuffer;
   readonly directory: SharedArrayBuffer;
@@ -47,6 +44,8 @@ export interface VirtualMemoryParts {
   readonly lineStats: LineStats | null;
   /** A switch is possible at every access, not only at marked ones. */
   readonly switchAtEvery: boolean;
+  /** How far a CPU may run ahead on plain accesses where it looks at the others, cycles. */
+  readonly slackCycles: number;
 }
 
 export class VirtualMemory implements Memory {
@@ -62,7 +61,7 @@ export class VirtualMemory implements Memory {
   declare private readonly cpus: number;
   declare private readonly lineStats: LineStats | null;
   declare private readonly switchAtEvery: boolean;
-  declare private readonly plainSlack: number;
+  declare private readonly slack: number;
   declare private readonly hit: number;
   declare private readonly locked: number;
   declare private readonly mine: number;
@@ -86,7 +85,7 @@ export class VirtualMemory implements Memory {
     this.cpus = parts.cpus;
     this.lineStats = parts.lineStats;
     this.switchAtEvery = parts.switchAtEvery;
-    this.plainSlack = parts.switchAtEvery ? 0 : CONTENDED_SLACK;
+    this.slack = parts.slackCycles;
     this.hit = parts.costs.hit;
     this.locked = parts.costs.locked;
     this.mine = EXCLUSIVE | parts.cpu;
@@ -264,7 +263,7 @@ export class VirtualMemory implements Memory {
     const line = address >> LINE_SHIFT;
     const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
     const isSettled = this.quiet[at >> 1] === QUIET && !this.switchAtEvery;
-    if (!isSettled && turn.now >= turn.limit + this.plainSlack) this.look(line, at);
+    if (!isSettled && turn.now >= turn.limit + this.slack) this.look(line, at);
     if (this.held[at] === line && (this.held[at + 1] ^ this.directory[line]) >>> VERSION_SHIFT === 0) {
       turn.readHits++;
       if (isSettled) turn.lastRead = line;
@@ -284,7 +283,7 @@ export class VirtualMemory implements Memory {
     const line = address >> LINE_SHIFT;
     const at = ((line ^ (line >> SET_SPREAD)) & this.setMask) << SET_SHIFT;
     const isSettled = this.quiet[at >> 1] === QUIET && !this.switchAtEvery;
-    if (!isSettled && turn.now >= turn.limit + this.plainSlack) this.look(line, at);
+    if (!isSettled && turn.now >= turn.limit + this.slack) this.look(line, at);
     if (this.isOwned(line, at)) {
       turn.writeHits++;
       if (isSettled) turn.lastWritten = line;

@@ -65,7 +65,6 @@ export class VirtualTurn implements Turn {
   private readonly cpus: number;
   private readonly self: number;
   private readonly costs: Costs;
-  private readonly slack: number;
   /** Clocks of those that can run; of a timed waiter: its deadline. */
   private readonly clocks: ClockTree;
   private processor: Cpu | null = null;
@@ -77,7 +76,6 @@ export class VirtualTurn implements Turn {
     cpu: number;
     cpus: number;
     costs: Costs;
-    slackCycles: number;
   }) {
     this.words = options.control;
     this.hit = options.costs.hit;
@@ -87,7 +85,6 @@ export class VirtualTurn implements Turn {
     this.cpus = options.cpus;
     this.self = virtualCpuBase(options.cpu);
     this.costs = options.costs;
-    this.slack = options.slackCycles;
   }
 
   /** This CPU's clock while it runs, cycles. */
@@ -158,10 +155,10 @@ export class VirtualTurn implements Turn {
     clocks.set(this.cpu, this.now);
     const next = clocks.first;
     if (next === this.cpu) {
-      this.setLimit(clocks.secondClock() + this.slack);
+      this.setLimit(clocks.secondClock());
       return;
     }
-    const due = clocks.clockOf(next) + this.slack;
+    const due = clocks.clockOf(next);
     if (this.now < due || (this.now === due && this.cpu < next)) {
       this.setLimit(due);
       return;
@@ -194,7 +191,7 @@ export class VirtualTurn implements Turn {
     words[base + per.status] = RUNNABLE;
     const clock = Math.max(doubles[(base + per.waitClock) >> 1], time);
     this.clocks.set(cpu, clock);
-    if (clock + this.slack < this.limit) this.setLimit(clock + this.slack);
+    if (clock < this.limit) this.setLimit(clock);
   }
 
   private setLimit(limit: number): void {
@@ -217,7 +214,7 @@ export class VirtualTurn implements Turn {
   /** Gives the baton to the earliest CPU, with the next one's clock as its limit. */
   private give(next: number): void {
     const { doubles } = this;
-    doubles[sharedWord(Shared.limit) >> 1] = this.clocks.secondClock() + this.slack;
+    doubles[sharedWord(Shared.limit) >> 1] = this.clocks.secondClock();
     const lead = sharedWord(Shared.lead) >> 1;
     doubles[lead] = Math.min(Math.max(2 * doubles[lead], LEAST_LEAD), MOST_LEAD);
     giveBaton(this.words, virtualCpuBase(next) + per.baton);
@@ -244,7 +241,7 @@ export class VirtualTurn implements Turn {
   /** A timed wait has reached its deadline. */
   private expire(): void {
     this.now = this.clocks.clockOf(this.cpu);
-    this.setLimit(this.clocks.secondClock() + this.slack);
+    this.setLimit(this.clocks.secondClock());
     this.words[this.self + per.status] = RUNNABLE;
     this.words[this.self + per.timedOut] = 1;
   }
