@@ -52,6 +52,7 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
   kernel.perCpu.format(record);
   kernel.tasks.format(config.topology.possibleCpus, config.cpus);
   kernel.slabs.format();
+  kernel.heap.format();
   kernel.waitQueues.formatEntries(config.topology.possibleCpus);
   return { kernel, log: log.lines };
 }

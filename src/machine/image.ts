@@ -7,6 +7,7 @@ import { ImageLayout, type PerCpuSlot, type Slot } from "../memory/image.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
 import { PERCPU_DYNAMIC_BYTES, PERCPU_RESERVED_BYTES } from "../mm/boot/percpu-chunk.ts";
+import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { SlabCaches, type SlabSlots } from "../mm/slab/slab-caches.ts";
 import { Functions } from "../sync/functions.ts";
 import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
@@ -34,6 +35,7 @@ export interface KernelImage {
   readonly waitEntries: PerCpuSlot;
   readonly semaphoreWaiters: PerCpuSlot;
   readonly slabs: SlabSlots;
+  readonly kmalloc: Slot;
 }
 
 /** Sizes that boot may be given, and that decide what is declared. */
@@ -60,5 +62,6 @@ export function declareKernel(topology: Topology, boot: ImageOptions): KernelIma
     waitEntries: WaitQueues.declare(layout),
     semaphoreWaiters: Semaphores.declare(layout),
     slabs: SlabCaches.declare(layout),
+    kmalloc: Kmalloc.declare(layout),
   };
 }

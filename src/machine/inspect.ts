@@ -5,6 +5,7 @@
 import { bug } from "../memory/bug.ts";
 import { checkBoot } from "../mm/boot/boot-check.ts";
 import { checkPages } from "../mm/pages/check-pages.ts";
+import { checkKmalloc } from "../mm/slab/check-kmalloc.ts";
 import { checkSlabs } from "../mm/slab/check-slabs.ts";
 import { reportNamed } from "../procfs/reports.ts";
 import { checkSpinLocks } from "../sync/spinlock.ts";
@@ -26,7 +27,7 @@ export function renderReport(kernel: Kernel, name: string): string {
 
 /** Runs the invariants of every subsystem; throws at the first that does not hold. */
 export function checkKernel(kernel: Kernel): CheckReport {
-  const { memory, image, pages, topology, calls, rcu, perCpu, slabs } = kernel;
+  const { memory, image, pages, topology, calls, rcu, perCpu, slabs, heap } = kernel;
   const freePages = checkPages(pages.frames, pages.vmstat);
   checkBoot(memory, image.mm);
   checkSpinLocks(memory, image.spin, topology.possibleCpus);
@@ -34,6 +35,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
   rcu.check();
   perCpu.check();
   checkSlabs(slabs);
+  checkKmalloc(heap, pages);
   return {
     freePages,
     passed: [
@@ -46,6 +48,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
       "rcu",
       "per-CPU memory",
       "slabs",
+      "kmalloc",
     ],
   };
 }

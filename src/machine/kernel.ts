@@ -18,6 +18,7 @@ import { PAGEBLOCK_PAGES } from "../mm/pages/migrate-types.ts";
 import { Page } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { Pageblock } from "../mm/pages/page-globals.ts";
+import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { SlabCaches } from "../mm/slab/slab-caches.ts";
 import { passGate } from "../schedule/gate.ts";
 import { Barriers } from "../sync/barrier.ts";
@@ -94,6 +95,8 @@ export class Kernel {
   declare readonly mempolicies: Mempolicies;
   /** Object caches: kmem_cache_create and its kin. */
   declare readonly slabs: SlabCaches;
+  /** Memory by size: kmalloc and its kin. */
+  declare readonly heap: Kmalloc;
   /** CPUs that run programs. */
   declare readonly cpus: number;
   declare readonly seed: number;
@@ -146,6 +149,13 @@ export class Kernel {
       slots: image.slabs,
       localNode: this.topology.cpuNode[cpu.id],
       possibleCpus: this.topology.possibleCpus,
+      report: (text) => this.printk(text),
+    });
+    this.heap = new Kmalloc({
+      ...this,
+      slot: image.kmalloc,
+      localNode: this.topology.cpuNode[cpu.id],
+      hasDmaZone: this.topology.zones.dmaBytes > 0,
       report: (text) => this.printk(text),
     });
     installTick(cpu, this.rcu, this.pages);

@@ -45,6 +45,7 @@ export const LockClass = {
   TASKLIST: 36,
   PCPU_DRAIN: 37,
   OOM: 38,
+  KMALLOC: 39,
   // For kernel modules and tests.
   TEST_A: 40,
   TEST_B: 41,
@@ -54,10 +55,12 @@ export const LockClass = {
   TEST_F: 45,
   TEST_G: 46,
   TEST_H: 47,
+  MEMPOOL: 48,
+  DMA_POOL: 49,
 } as const;
 
 /** Classes, unused numbers included: ids are 0 to LOCK_CLASSES - 1. */
-export const LOCK_CLASSES = 48;
+export const LOCK_CLASSES = 56;
 
 const NAMES: Readonly<Record<number, string>> = {
   [LockClass.NONE]: "(no class)",
@@ -99,6 +102,7 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.TASKLIST]: "tasklist_lock",
   [LockClass.PCPU_DRAIN]: "pcpu_drain_mutex",
   [LockClass.OOM]: "oom_lock",
+  [LockClass.KMALLOC]: "kmalloc_mutex",
   [LockClass.TEST_A]: "test_a",
   [LockClass.TEST_B]: "test_b",
   [LockClass.TEST_C]: "test_c",
@@ -107,6 +111,8 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.TEST_F]: "test_f",
   [LockClass.TEST_G]: "test_g",
   [LockClass.TEST_H]: "test_h",
+  [LockClass.MEMPOOL]: "&pool->lock",
+  [LockClass.DMA_POOL]: "&retval->lock",
 };
 
 /** The name of class `classId`, as /proc/lock_stat prints it. */

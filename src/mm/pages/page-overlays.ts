@@ -28,6 +28,7 @@ export const AllocatedPage = owned("allocated", PageType.ALLOCATED);
 owned("reserved", PageType.RESERVED);
 owned("vmalloc", PageType.VMALLOC);
 owned("percpu", PageType.PERCPU);
+owned("large_kmalloc", PageType.LARGE_KMALLOC);
 
 /** Tail of a compound block.  The first tail carries what the whole block has once, as in Linux. */
 export const TailPage = overlay(

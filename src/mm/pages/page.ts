@@ -58,6 +58,8 @@ export const PageType = {
   FILE: 9,
   VMALLOC: 10,
   PERCPU: 11,
+  /** A block that kmalloc has taken from the page allocator. */
+  LARGE_KMALLOC: 12,
 } as const;
 
 /** The tag of a page: what its overlay is. */
