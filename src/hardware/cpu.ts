@@ -23,6 +23,7 @@ import type { TraceRing } from "../memory/trace.ts";
 import { TraceEvent } from "../memory/trace.ts";
 import type { Turn } from "../memory/turn.ts";
 import { CPU_STATE_WORDS, CpuState, NEED_RESCHED, PREEMPT_NESTING } from "./cpu-state.ts";
+import { Tlb } from "./tlb.ts";
 import { VECTORS } from "./vectors.ts";
 
 const state = CpuState;
@@ -69,6 +70,7 @@ export class Cpu {
   declare readonly turn: Turn;
   declare readonly random: Random;
   declare readonly trace: TraceRing;
+  declare readonly tlb: Tlb;
   declare private readonly control: Int32Array;
   declare private readonly words: Int32Array;
   declare private readonly doubles: Float64Array;
@@ -90,6 +92,7 @@ export class Cpu {
     this.base = parts.id * CPU_STATE_WORDS;
     this.pendingWord = cpuControl(parts.id) + CpuControl.pending;
     this.softWord = cpuControl(parts.id) + CpuControl.softPending;
+    this.tlb = new Tlb(parts.states, parts.id);
     this.random = new Random(this.words, this.base + state.random);
     // A closure over this CPU: V8 takes it, and all that hangs on it, for constants.  See docs/decisions/005.
     this.endOperation = () => this.finishOperation();
@@ -100,6 +103,7 @@ export class Cpu {
     this.words.fill(0, this.base, this.base + CPU_STATE_WORDS);
     this.words[this.base + state.irqsEnabled] = 1;
     this.random.seed(seed, this.id);
+    this.tlb.reset();
   }
 
   /** Installs the handler of `vector`; every worker installs the same. */

@@ -2,7 +2,7 @@
  * The buffers that make a machine, and who finds what in them.
  */
 
-import { CPU_STATE_WORDS } from "../hardware/cpu-state.ts";
+import { cpuStatesBytes } from "../hardware/tlb-geometry.ts";
 import { controlWords } from "../memory/control.ts";
 import { TraceRing, traceWords } from "../memory/trace.ts";
 import { createRam } from "../memory/wasm-atomics.ts";
@@ -18,7 +18,7 @@ const TRACED_RING_EVENTS = 16384;
 export function createBuffers(config: ResolvedConfig): Buffers {
   // RAM covers the holes of the physical map, and the window of mem_map above it; the host commits what is touched.
   const { ramBytes } = planMemory(config.topology).memMap;
-  const statesBytes = config.cpus * CPU_STATE_WORDS * 4;
+  const statesBytes = cpuStatesBytes(config.cpus, config.shape.mode);
   const wasmRam = config.shape.mode === "parallel" ? createRam(ramBytes) : null;
   return {
     ram: wasmRam?.buffer ?? new SharedArrayBuffer(ramBytes),

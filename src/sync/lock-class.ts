@@ -57,6 +57,12 @@ export const LockClass = {
   TEST_H: 47,
   MEMPOOL: 48,
   DMA_POOL: 49,
+  FREE_VMAP_AREA: 50,
+  VMAP_LAZY: 51,
+  VMAP_POOL: 52,
+  VMAP_PURGE: 53,
+  VMAP_BLOCK: 54,
+  VMAP_BLOCK_QUEUE: 55,
 } as const;
 
 /** Classes, unused numbers included: ids are 0 to LOCK_CLASSES - 1. */
@@ -113,6 +119,12 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.TEST_H]: "test_h",
   [LockClass.MEMPOOL]: "&pool->lock",
   [LockClass.DMA_POOL]: "&retval->lock",
+  [LockClass.FREE_VMAP_AREA]: "free_vmap_area_lock",
+  [LockClass.VMAP_LAZY]: "&vn->lazy.lock",
+  [LockClass.VMAP_POOL]: "&vn->pool_lock",
+  [LockClass.VMAP_PURGE]: "vmap_purge_lock",
+  [LockClass.VMAP_BLOCK]: "&vb->lock",
+  [LockClass.VMAP_BLOCK_QUEUE]: "&vbq->lock",
 };
 
 /** The name of class `classId`, as /proc/lock_stat prints it. */

@@ -68,7 +68,10 @@ const TYPED_ARRAYS = [8, 16, 32]
 const SCHEDULERS = ["schedule", "machine"];
 const FRONT = ["experiment", "cli", "web"];
 /** Registers are the CPU's own; its pending and kick words are hardware that other CPUs reach. */
-const CPU = { "src/hardware/cpu.ts": "registers, pending word and kick word of a CPU are not in RAM" };
+const CPU = {
+  "src/hardware/cpu.ts": "registers, pending word and kick word of a CPU are not in RAM",
+  "src/hardware/tlb.ts": "a TLB is not in RAM: its own CPU alone reaches it",
+};
 
 export const RESERVED: readonly Reserved[] = [
   {

@@ -4,9 +4,10 @@
  */
 
 import { Cpu } from "../../src/hardware/cpu.ts";
-import { CPU_STATE_WORDS } from "../../src/hardware/cpu-state.ts";
+import { cpuStatesBytes } from "../../src/hardware/tlb-geometry.ts";
 import { controlWords } from "../../src/memory/control.ts";
 import { PlainMemory } from "../../src/memory/plain-memory.ts";
+import { shape } from "../../src/memory/shape.ts";
 import { TraceRing, traceWords } from "../../src/memory/trace.ts";
 import { createRam } from "../../src/memory/wasm-atomics.ts";
 import { hostMoment } from "../../src/schedule/host-clock.ts";
@@ -25,7 +26,7 @@ export function soloCpu(options: { bytes?: number; cpus?: number; seed?: number 
   const { bytes = 1 << 20, cpus = 1, seed = 1 } = options;
   const control = new Int32Array(new SharedArrayBuffer(controlWords(cpus) * 4));
   const ram = createRam(bytes);
-  const states = new SharedArrayBuffer(cpus * CPU_STATE_WORDS * 4);
+  const states = new SharedArrayBuffer(cpuStatesBytes(cpus, shape.mode));
   const rings = new SharedArrayBuffer(traceWords(cpus, 64) * 4);
   const origin = hostMoment();
   ParallelTurn.format(control, cpus, cpus);

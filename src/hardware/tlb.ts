@@ -1,0 +1,293 @@
+/**
+ * The TLB of one CPU: what it remembers of the page tables, and only an invalidation on this CPU makes it forget.
+ *
+ * Two levels of set-associative arrays, as tlb-geometry has them.  An entry is four words:
+ *
+ *   0  low 31 bits of the page number, rounded down to the page's size
+ *   1  VALID | G | size | PCID | upper bits of the page number.  A global entry has no PCID: it serves all.
+ *   2  first frame
+ *   3  rights, as the walk found them (RW, USER, NX, DIRTY)
+ *
+ * It lies in the CPU-state buffer and only its own CPU touches it, plainly; a check may read it at rest.
+ *
+ * Invariants, on this CPU
+ *   T1  an entry is what the tables said at some time since the last invalidation that covers its page
+ *   T2  after `flushAll` there is no entry; after `flushPcid` there are global ones and those of other PCIDs only
+ *
+ * A set replaces its ways in turn, invalid ones first: the real rule is the maker's secret.
+ * Intel SDM vol. 3A, 4.10.
+ */
+
+import { shape } from "../memory/shape.ts";
+import { PteBit } from "./page-table-entry.ts";
+import { pageHigh, pageLow } from "./page-walk.ts";
+import { TLB_ENTRY_WORDS, TLB_HEADER_WORDS, tlbGeometry, tlbStart, tlbWords } from "./tlb-geometry.ts";
+
+const GEOMETRY = tlbGeometry(shape.mode);
+const WORDS = tlbWords(GEOMETRY);
+const SMALL_MASK = GEOMETRY.small.sets - 1;
+const SMALL_WAYS = GEOMETRY.small.ways;
+const LARGE_MASK = GEOMETRY.large.sets - 1;
+const LARGE_WAYS = GEOMETRY.large.ways;
+const SHARED_MASK = GEOMETRY.shared.sets - 1;
+const SHARED_WAYS = GEOMETRY.shared.ways;
+const E = TLB_ENTRY_WORDS;
+const SMALL_START = TLB_HEADER_WORDS;
+const LARGE_START = SMALL_START + GEOMETRY.small.sets * SMALL_WAYS * E;
+const SHARED_START = LARGE_START + GEOMETRY.large.sets * LARGE_WAYS * E;
+const NEXT_SMALL = SHARED_START + GEOMETRY.shared.sets * SHARED_WAYS * E;
+const NEXT_LARGE = NEXT_SMALL + GEOMETRY.small.sets;
+const NEXT_SHARED = NEXT_LARGE + GEOMETRY.large.sets;
+
+const VALID = 1 << 31;
+const GLOBAL_TAG = 1 << 28;
+const SIZE_SHIFT = 26;
+const PCID_SHIFT = 14;
+const PCID_MASK = 0xfff << PCID_SHIFT;
+/** Of what a global entry leaves out. */
+const { GLOBAL } = PteBit;
+
+/** The counters, in float64s from the start of a TLB. */
+const COUNTERS = ["hits", "sharedHits", "walks", "faults", "flushesAll", "flushesPage"] as const;
+const HITS = 0;
+const SHARED_HITS = 1;
+const WALKS = 2;
+const FAULTS = 3;
+const FLUSHES_ALL = 4;
+const FLUSHES_PAGE = 5;
+
+export type TlbCounters = Readonly<Record<(typeof COUNTERS)[number], number>>;
+
+/** An entry as a check reads it. */
+export interface TlbEntry {
+  /** Of the page's first byte, without the sign of the kernel's half. */
+  readonly pageLow: number;
+  readonly pageHigh: number;
+  /** 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB. */
+  readonly level: number;
+  readonly pcid: number;
+  readonly isGlobal: boolean;
+  readonly pfn: number;
+  readonly rights: number;
+}
+
+export class Tlb {
+  declare private readonly words: Int32Array;
+  declare private readonly doubles: Float64Array;
+  declare private readonly base: number;
+  declare private readonly counters: number;
+
+  constructor(states: SharedArrayBuffer, cpu: number) {
+    this.words = new Int32Array(states);
+    this.doubles = new Float64Array(states);
+    this.base = tlbStart(this.words.length, cpu, shape.mode);
+    this.counters = this.base >> 1;
+  }
+
+  /** Power-on state. */
+  reset(): void {
+    this.words.fill(0, this.base, this.base + WORDS);
+  }
+
+  /** Where the entry for a page is, or -1: for `pfnAt` and `rightsAt`, until the next call. */
+  find(low: number, high: number, pcid: number): number {
+    const { words, base } = this;
+    const tag = VALID | (pcid << PCID_SHIFT) | high;
+    const globalTag = VALID | GLOBAL_TAG | high;
+    let at = base + SMALL_START + (low & SMALL_MASK) * (SMALL_WAYS * E);
+    for (const end = at + SMALL_WAYS * E; at < end; at += E) {
+      if (words[at] !== low) continue;
+      const found = words[at + 1];
+      if (found === globalTag || found === tag) {
+        this.doubles[this.counters + HITS]++;
+        return at;
+      }
+    }
+    return this.findSlow(low, high, pcid);
+  }
+
+  /** The frame of a page from the entry at `at`: within a large page, its own part. */
+  pfnAt(at: number, low: number): number {
+    const size = (this.words[at + 1] >> SIZE_SHIFT) & 3;
+    return this.words[at + 2] + (low & ((1 << (9 * size)) - 1));
+  }
+
+  rightsAt(at: number): number {
+    return this.words[at + 3];
+  }
+
+  /** Remembers what a walk has found at `level`; where it is now. */
+  insert(low: number, high: number, pcid: number, pfn: number, level: number, rights: number): number {
+    const size = level - 1;
+    const page = low & ~((1 << (9 * size)) - 1);
+    const isGlobal = (rights & GLOBAL) !== 0;
+    const tag = VALID | (size << SIZE_SHIFT) | high | (isGlobal ? GLOBAL_TAG : pcid << PCID_SHIFT);
+    this.doubles[this.counters + WALKS]++;
+    this.put(SHARED_START, SHARED_MASK, SHARED_WAYS, NEXT_SHARED, page, tag, pfn, rights, size);
+    return this.putFirst(page, tag, pfn, rights, size);
+  }
+
+  countFault(): void {
+    this.doubles[this.counters + FAULTS]++;
+  }
+
+  // ---- invalidation ----
+
+  /** Forgets everything, global entries too.  Linux: __flush_tlb_all, native_flush_tlb_global. */
+  flushAll(): void {
+    this.words.fill(0, this.base + SMALL_START, this.base + NEXT_SMALL);
+    this.doubles[this.counters + FLUSHES_ALL]++;
+  }
+
+  /** Forgets the entries of one PCID; global ones stay.  Linux: invpcid_flush_single_context, a write of CR3. */
+  flushPcid(pcid: number): void {
+    const { words, base } = this;
+    const wanted = pcid << PCID_SHIFT;
+    for (let at = base + SMALL_START; at < base + NEXT_SMALL; at += E) {
+      const tag = words[at + 1];
+      if ((tag & GLOBAL_TAG) === 0 && (tag & PCID_MASK) === wanted) words[at + 1] = 0;
+    }
+    this.doubles[this.counters + FLUSHES_ALL]++;
+  }
+
+  /** Forgets the page around `address`, of this PCID or global, of every size.  Linux: invlpg. */
+  flushPage(address: number, pcid: number): void {
+    const low = pageLow(address);
+    const high = pageHigh(address);
+    for (let size = 0; size <= 2; size++) {
+      const page = low & ~((1 << (9 * size)) - 1);
+      const tag = VALID | (size << SIZE_SHIFT) | high;
+      if (size === 0) this.drop(SMALL_START, SMALL_MASK, SMALL_WAYS, page, tag, pcid, size);
+      else this.drop(LARGE_START, LARGE_MASK, LARGE_WAYS, page, tag, pcid, size);
+      this.drop(SHARED_START, SHARED_MASK, SHARED_WAYS, page, tag, pcid, size);
+    }
+    this.doubles[this.counters + FLUSHES_PAGE]++;
+  }
+
+  // ---- reports and checks ----
+
+  get counts(): TlbCounters {
+    return Object.fromEntries(
+      COUNTERS.map((name, i) => [name, this.doubles[this.counters + i]]),
+    ) as TlbCounters;
+  }
+
+  /** All entries of both levels; of another CPU's TLB only at rest. */
+  entries(): TlbEntry[] {
+    const { words, base } = this;
+    const found: TlbEntry[] = [];
+    for (let at = base + SMALL_START; at < base + NEXT_SMALL; at += E) {
+      const tag = words[at + 1];
+      if (tag >= 0) continue;
+      found.push({
+        pageLow: words[at],
+        pageHigh: tag & ((1 << PCID_SHIFT) - 1),
+        level: ((tag >> SIZE_SHIFT) & 3) + 1,
+        pcid: (tag & PCID_MASK) >> PCID_SHIFT,
+        isGlobal: (tag & GLOBAL_TAG) !== 0,
+        pfn: words[at + 2],
+        rights: words[at + 3],
+      });
+    }
+    return found;
+  }
+
+  /** Large pages in the first level, then the second level, whose entry comes to the first. */
+  private findSlow(low: number, high: number, pcid: number): number {
+    for (let size = 1; size <= 2; size++) {
+      const at = this.look(LARGE_START, LARGE_MASK, LARGE_WAYS, low, high, pcid, size);
+      if (at < 0) continue;
+      this.doubles[this.counters + HITS]++;
+      return at;
+    }
+    for (let size = 0; size <= 2; size++) {
+      const at = this.look(SHARED_START, SHARED_MASK, SHARED_WAYS, low, high, pcid, size);
+      if (at < 0) continue;
+      this.doubles[this.counters + SHARED_HITS]++;
+      const { words } = this;
+      return this.putFirst(words[at], words[at + 1], words[at + 2], words[at + 3], size);
+    }
+    return -1;
+  }
+
+  private look(
+    start: number,
+    mask: number,
+    ways: number,
+    low: number,
+    high: number,
+    pcid: number,
+    size: number,
+  ): number {
+    const { words, base } = this;
+    const page = low & ~((1 << (9 * size)) - 1);
+    const tag = VALID | (size << SIZE_SHIFT) | high;
+    let at = base + start + ((low >> (9 * size)) & mask) * (ways * E);
+    for (const end = at + ways * E; at < end; at += E) {
+      if (words[at] !== page) continue;
+      const found = words[at + 1];
+      if (found === (tag | GLOBAL_TAG) || found === (tag | (pcid << PCID_SHIFT))) return at;
+    }
+    return -1;
+  }
+
+  private putFirst(page: number, tag: number, pfn: number, rights: number, size: number): number {
+    if (size === 0)
+      return this.put(SMALL_START, SMALL_MASK, SMALL_WAYS, NEXT_SMALL, page, tag, pfn, rights, size);
+    return this.put(LARGE_START, LARGE_MASK, LARGE_WAYS, NEXT_LARGE, page, tag, pfn, rights, size);
+  }
+
+  /** Into the way that holds the page already, an invalid one, or the next in turn. */
+  private put(
+    start: number,
+    mask: number,
+    ways: number,
+    next: number,
+    page: number,
+    tag: number,
+    pfn: number,
+    rights: number,
+    size: number,
+  ): number {
+    const { words, base } = this;
+    const set = (page >> (9 * size)) & mask;
+    const first = base + start + set * (ways * E);
+    let chosen = -1;
+    for (let at = first; at < first + ways * E; at += E) {
+      if (words[at + 1] >= 0) {
+        if (chosen < 0) chosen = at;
+      } else if (words[at] === page && words[at + 1] === tag) {
+        chosen = at;
+        break;
+      }
+    }
+    if (chosen < 0) {
+      const way = words[base + next + set];
+      words[base + next + set] = (way + 1) & (ways - 1);
+      chosen = first + way * E;
+    }
+    words[chosen] = page;
+    words[chosen + 1] = tag;
+    words[chosen + 2] = pfn;
+    words[chosen + 3] = rights;
+    return chosen;
+  }
+
+  private drop(
+    start: number,
+    mask: number,
+    ways: number,
+    page: number,
+    tag: number,
+    pcid: number,
+    size: number,
+  ): void {
+    const { words, base } = this;
+    let at = base + start + ((page >> (9 * size)) & mask) * (ways * E);
+    for (const end = at + ways * E; at < end; at += E) {
+      if (words[at] !== page) continue;
+      const found = words[at + 1];
+      if (found === (tag | GLOBAL_TAG) || found === (tag | (pcid << PCID_SHIFT))) words[at + 1] = 0;
+    }
+  }
+}
