@@ -94,7 +94,7 @@ export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): M
       const count = incoming.waiting();
       freeSome(count);
       freed += count;
-      if (!hasRoom && count === 0 && !incoming.isAtEnd) bell.waitPast(seen);
+      if (!hasRoom && count === 0 && (isSending || !incoming.isAtEnd)) bell.waitPast(seen);
     }
     return freed;
   });
