@@ -2,28 +2,24 @@
  * What the slab workloads have in common: the cache that they use, what its objects carry while they are out, and that
  * all pages come back.
  *
- * With `stamp` the last word of an object names its owner.  It is written by an exchange, so that of two CPUs that were
- * given one object the second one finds the first; a free finds one that is not out, or that somebody has written to.
+ * With `stamp` the last word of an object names its owner (owner-mark).
  */
 
 import type { Kernel } from "../../machine/kernel.ts";
 import type { ProgramOptions } from "../../machine/program.ts";
 import { bug, UsageError } from "../../memory/bug.ts";
-import type { Memory } from "../../memory/memory.ts";
 import type { Pointer } from "../../memory/units.ts";
 import { NodeStat } from "../../mm/pages/counters.ts";
 import { Gfp } from "../../mm/pages/gfp.ts";
 import { SlabFlag } from "../../mm/slab/slab-flags.ts";
 import type { MetricsValue, OptionDescription } from "../description.ts";
+import { OwnerMarks } from "./owner-mark.ts";
 import { restingFreePages } from "./page-share.ts";
 
 const { nr_slab_reclaimable, nr_slab_unreclaimable } = NodeStat;
 /** Objects larger than this leave no room for many in a small machine. */
 const MAX_BYTES = 32_768;
 const MAX_NODE = 7;
-/** CPU numbers that a stamp can tell. */
-const CPU_MASK = 0xff;
-const MARKED = 0x100;
 
 export const CACHE_OPTIONS = {
   size: { type: "integer", default: 256, min: 8, max: MAX_BYTES, help: "bytes of an object" },
@@ -113,9 +109,8 @@ export function freeAndSlabPages(kernel: Kernel): number {
 export class ObjectUser {
   declare readonly stamps: boolean;
   declare private readonly slabs: Kernel["slabs"];
-  declare private readonly memory: Memory;
+  declare private readonly marks: OwnerMarks;
   declare private readonly node: number;
-  declare private readonly cpu: number;
   /** Word of an object that says who has it. */
   declare private readonly ownerWord: number;
   private failures = 0;
@@ -123,9 +118,8 @@ export class ObjectUser {
   constructor(kernel: Kernel, options: ProgramOptions) {
     this.stamps = options.stamp as boolean;
     this.slabs = kernel.slabs;
-    this.memory = kernel.memory;
+    this.marks = new OwnerMarks(kernel);
     this.node = options.node as number;
-    this.cpu = kernel.cpu.id;
     // Never the free pointer's, which lies in the middle of an object or behind it.
     this.ownerWord = ((options.size as number) >> 2) - 1;
   }
@@ -137,12 +131,12 @@ export class ObjectUser {
         ? this.slabs.alloc(cache, Gfp.KERNEL)
         : this.slabs.allocNode(cache, Gfp.KERNEL, this.node);
     if (object === 0) this.failures++;
-    else if (this.stamps) this.take(object);
+    else if (this.stamps) this.marks.take(object, this.ownerWord);
     return object;
   }
 
   free(cache: Pointer, object: Pointer): void {
-    if (this.stamps) this.giveUp(object);
+    if (this.stamps) this.marks.giveUp(object, this.ownerWord);
     this.slabs.free(cache, object);
   }
 
@@ -150,39 +144,18 @@ export class ObjectUser {
   allocBulk(cache: Pointer, count: number, into: Pointer[]): void {
     const before = into.length;
     if (!this.slabs.allocBulk(cache, Gfp.KERNEL, count, into)) this.failures += count;
-    if (this.stamps) for (let i = before; i < into.length; i++) this.take(into[i]);
+    if (this.stamps) for (let i = before; i < into.length; i++) this.marks.take(into[i], this.ownerWord);
   }
 
   freeBulk(cache: Pointer, objects: readonly Pointer[]): void {
-    if (this.stamps) for (const object of objects) this.giveUp(object);
+    if (this.stamps) for (const object of objects) this.marks.giveUp(object, this.ownerWord);
     this.slabs.freeBulk(cache, objects);
   }
 
   get failed(): MetricsValue {
     return { metrics: { "failed allocations": { value: this.failures, unit: "objects" } } };
   }
-
-  private take(object: Pointer): void {
-    const found = this.memory.exchange(object + this.ownerWord, markOf(object, this.cpu));
-    const owner = ownerIn(object, found);
-    if (owner >= 0) bug(`cpu ${this.cpu} was given the object at word ${object}, which cpu ${owner} has`);
-  }
-
-  private giveUp(object: Pointer): void {
-    const found = this.memory.exchange(object + this.ownerWord, 0);
-    if (ownerIn(object, found) < 0)
-      bug(
-        `cpu ${this.cpu} frees the object at word ${object}: 0x${(found >>> 0).toString(16)} is no owner's mark`,
-      );
-  }
 }
-
-/** Never 0: that is no owner's. */
-const markOf = (object: Pointer, cpu: number): number =>
-  (Math.imul(object, 0x9e3779b1) & ~CPU_MASK) | MARKED | cpu;
-/** The CPU whose mark this is; -1 none's. */
-const ownerIn = (object: Pointer, mark: number): number =>
-  (mark & ~CPU_MASK) === (markOf(object, 0) & ~CPU_MASK) ? mark & CPU_MASK : -1;
 
 function parseFlags(workload: string, text: string): number {
   let flags = 0;

@@ -17,6 +17,7 @@ const WORKLOADS: readonly [string, string, number, ProgramOptions][] = [
   ["slab-burst", "burst", 2000, { burst: 300, back: "newest-first" }],
   ["slab-bulk", "bulk", 2000, { bulk: 33 }],
   ["slab-remote", "remote", 2000, { batch: 7 }],
+  ["kmalloc-mix", "mix", 2000, { held: 100, remote: 30 }],
   ["slab-churn-caches", "churn", 12, { objects: 40, shrinks: 50 }],
 ];
 const MACHINES: readonly [string, MachineConfig][] = [
@@ -56,11 +57,20 @@ test("with too little memory allocations fail, and are counted", async () => {
   );
 });
 
-test.each([
-  [{ flags: "HWCACHE_ALIGN+BLUE" }, 'slab-hot: option flags: "BLUE" is not valid; valid are HWCACHE_ALIGN,'],
-  [{ node: 1 }, "slab-hot: option node: 1 is not valid; valid are -1 to 0"],
-])("what is not valid is named: %j", async (options, message) => {
-  const { fault } = await runOn({ cpus: 1 }, "slab-hot", { operations: 1, options });
+test.each<[string, ProgramOptions, string]>([
+  [
+    "kmalloc-mix",
+    { mix: "64:1,16:1" },
+    'kmalloc-mix: option mix: "16:1" is not valid; valid are bytes:weight',
+  ],
+  [
+    "slab-hot",
+    { flags: "HWCACHE_ALIGN+BLUE" },
+    'slab-hot: option flags: "BLUE" is not valid; valid are HWCACHE_ALIGN,',
+  ],
+  ["slab-hot", { node: 1 }, "slab-hot: option node: 1 is not valid; valid are -1 to 0"],
+])("what is not valid is named: %s, %j", async (workload, options, message) => {
+  const { fault } = await runOn({ cpus: 1 }, workload, { operations: 1, options });
   expect(fault?.kind).toBe("usage");
   expect(fault?.message).toContain(message);
 });
