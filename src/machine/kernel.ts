@@ -198,16 +198,17 @@ export class Kernel {
   }
 
   /**
-   * This CPU takes part no more; its slabs go to their nodes.  The last one runs the RCU callbacks that are left.  Its counters are folded: it has no
-   * tick that would do it later.
+   * This CPU takes part no more.  The last one runs the RCU callbacks that are left.  These, and what others have asked of
+   * it until it was offline, may free objects here: its slabs go to their nodes at last.  Its counters are folded: it
+   * has no tick that would do it later.
    */
   takeDown(): void {
-    this.slabs.leave();
     this.rcu.leave();
     this.online.takeDown(this.cpu.id);
     const flags = this.cpu.irqSave();
     this.calls.flush();
     this.cpu.irqRestore(flags);
+    this.slabs.leave();
     this.pages.vmstatUpdate.quiet();
   }
 

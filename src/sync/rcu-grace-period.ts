@@ -253,6 +253,15 @@ export class GracePeriods {
     return false;
   }
 
+  /** Leaves `callbacks` of a CPU that takes no part to the others; false, and nothing done, when there are none. */
+  tryOrphan(callbacks: Callbacks): boolean {
+    const flags = this.lock();
+    const hasOthers = this.members > 0;
+    if (hasOthers) this.orphans.adopt(callbacks);
+    this.unlock(flags);
+    return hasOthers;
+  }
+
   /** Moves the callbacks that others have left behind to `callbacks`; whether there were any.  @irqs off */
   adoptOrphans(callbacks: Callbacks): boolean {
     if (this.orphans.length === 0) return false;

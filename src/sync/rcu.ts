@@ -115,6 +115,10 @@ export class Rcu extends RcuReaders implements CpuHooks {
     memory.write(head + RcuHead.functionId, id);
     callbacks.enqueue(head);
     const { length } = callbacks;
+    if (length === 1 && memory.read(this.base + data.takesPart) === 0) {
+      this.leaveCallback(head, flags);
+      return;
+    }
     if (length === 1) this.masks.add(this.gp.callbackCpus, cpu.id);
     if (isAwake && this.wantsInterrupt) memory.store(this.base + data.wantsInterrupt, 0);
     this.cpu.raiseSoftirq(this.cpu.id, RCU_CALLBACKS);
@@ -209,6 +213,18 @@ export class Rcu extends RcuReaders implements CpuHooks {
     while (!this.gp.tryLeave(this.callbacks)) this.barrier();
     this.memory.write(this.base + data.takesPart, 0);
     if (this.gp.enterIdle()) this.gp.advance();
+  }
+
+  /**
+   * This CPU has left the run, and what it still does has queued its only callback: the others run it.  Where there are none
+   * there are no readers either, and it runs here.  `flags`: of the interrupts.
+   * @irqs off
+   */
+  private leaveCallback(head: Pointer, flags: number): void {
+    const isLeft = this.gp.tryOrphan(this.callbacks);
+    if (!isLeft) this.callbacks.format();
+    this.cpu.irqRestore(flags);
+    if (!isLeft) this.functions.call(this.memory.read(head + RcuHead.functionId), head, 0);
   }
 
   /** R1 to R3. */

@@ -44,7 +44,7 @@ export interface CacheCount {
   readonly active: number;
 }
 
-/** All but `objects`, `hasCpuPart`, `tick`, and `check` is called with slab_mutex held. */
+/** All but `objects`, `release`, `hasCpuPart`, `tick`, and `check` is called with slab_mutex held. */
 export interface ObjectAllocator {
   readonly objects: ObjectPaths;
   /** Formats what the allocator has in the kernel image, on the boot CPU. */
@@ -57,7 +57,7 @@ export interface ObjectAllocator {
   shutDown(cache: CacheRef): boolean;
   /** Like `shutDown`, of a cache that goes on. */
   shrink(cache: CacheRef): boolean;
-  /** Ends the parts of a cache that is shut down. */
+  /** Ends the parts of a cache that is shut down and on no list. */
   release(cache: CacheRef): void;
   /** Whether `cpu` keeps anything of the cache to itself; a hint. */
   hasCpuPart(cache: CacheRef, cpu: number): boolean;

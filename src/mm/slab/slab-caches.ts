@@ -143,14 +143,17 @@ export class SlabCaches {
     parts.mutexes.lock(this.mutex);
     this.flushAll(cache);
     const isEmpty = allocator.shutDown(cache);
-    if (isEmpty) {
-      listDel(memory, cache + KmemCache.links);
-      allocator.release(cache);
-      this.objects.free(memory.read(this.globals + globalField.kmemCache), cache);
-    }
+    const isTypesafe = (memory.read(cache + KmemCache.flags) & SlabFlag.TYPESAFE_BY_RCU) !== 0;
+    if (isEmpty) listDel(memory, cache + KmemCache.links);
     parts.mutexes.unlock(this.mutex);
-    if (!isEmpty) parts.report(`kmem_cache_destroy ${readName(memory, cache)}: Slab cache still has objects`);
-    return isEmpty;
+    if (!isEmpty) {
+      parts.report(`kmem_cache_destroy ${readName(memory, cache)}: Slab cache still has objects`);
+      return false;
+    }
+    if (isTypesafe) parts.rcu.barrier(); // the callbacks of its slabs read its structure
+    allocator.release(cache);
+    this.objects.free(memory.read(this.globals + globalField.kmemCache), cache);
+    return true;
   }
 
   /**

@@ -9,11 +9,15 @@
  */
 
 import { PAGE_BYTES, PAGE_SHIFT } from "../../memory/units.ts";
-import { SlabFlag } from "./slab-flags.ts";
+import { SLAB_DEBUG_FLAGS, SlabFlag } from "./slab-flags.ts";
 
 /** Size of a pointer in the kernel that is modelled; also the least alignment. */
 const POINTER_BYTES = 8;
 const LINE_BYTES = 64;
+/** Of one struct track, with a stack depot's handle; an object under STORE_USER has two. */
+export const TRACK_BYTES = 32;
+/** What a kmalloc object under STORE_USER says of the bytes that were asked for. */
+const REQUEST_BYTES = 4;
 /** Linux: slub_max_order. */
 const SLAB_MAX_ORDER = 3;
 /** Linux: MIN_PARTIAL, MAX_PARTIAL. */
@@ -36,11 +40,13 @@ export interface ObjectShape {
 export interface SlabLayout {
   /** From one object to the next. */
   readonly sizeBytes: number;
-  /** Of an object that belongs to its user. */
+  /** Of an object that belongs to its user, with its right red zone. */
   readonly inuseBytes: number;
   /** Where in a free object the pointer to the next one lies. */
   readonly offsetBytes: number;
   readonly alignBytes: number;
+  /** Before each object: the left red zone.  Linux: red_left_pad. */
+  readonly redLeftBytes: number;
   readonly order: number;
   readonly objects: number;
   /** When no block of `order` is to be had: the smallest that holds an object. */
@@ -62,22 +68,19 @@ const objectsIn = (order: number, sizeBytes: number): number => Math.floor((PAGE
 
 /** Everything about a cache of such objects on a machine of `cpus` CPUs. */
 export function slabLayout(shape: ObjectShape, cpus: number): SlabLayout {
-  const { objectBytes, flags = 0, hasConstructor = false } = shape;
+  const { objectBytes, flags = 0 } = shape;
   const alignBytes = calculateAlignment(flags, shape.alignBytes ?? 0, objectBytes);
-  const inuseBytes = alignTo(objectBytes, POINTER_BYTES);
-  // Near the middle of the object, out of reach of what runs over an end.
-  const inside = Math.floor(objectBytes / 2 / POINTER_BYTES) * POINTER_BYTES;
-  const offsetBytes = hasConstructor ? inuseBytes : inside;
-  const sizeBytes = alignTo(hasConstructor ? inuseBytes + POINTER_BYTES : inuseBytes, alignBytes);
+  const { sizeBytes, inuseBytes, offsetBytes, redLeftBytes } = calculateSizes(shape, alignBytes);
   const order = calculateOrder(sizeBytes, cpus);
   const objects = objectsIn(order, sizeBytes);
   const minOrder = orderOf(sizeBytes);
-  const cpuPartial = partialObjects(sizeBytes);
+  const cpuPartial = (flags & SLAB_DEBUG_FLAGS) === 0 ? partialObjects(sizeBytes) : 0;
   return {
     sizeBytes,
     inuseBytes,
     offsetBytes,
     alignBytes,
+    redLeftBytes,
     order,
     objects,
     minOrder,
@@ -85,6 +88,45 @@ export function slabLayout(shape: ObjectShape, cpus: number): SlabLayout {
     minPartial: Math.max(MIN_PARTIAL, Math.min(MAX_PARTIAL, (lastBit(sizeBytes) - 1) >> 1)),
     cpuPartial,
     cpuPartialSlabs: Math.ceil((cpuPartial * 2) / objects),
+  };
+}
+
+/**
+ * What surrounds an object: red zones, free pointer, tracks.  An object is
+ *
+ *   | left red zone | object | right red zone | free pointer | tracks | request | red zone, padding |
+ *                   ^ its address    inuse -> ^                                          up to size -> ^
+ *
+ * Linux: calculate_sizes.
+ */
+function calculateSizes(
+  { objectBytes, flags = 0, hasConstructor = false }: ObjectShape,
+  alignBytes: number,
+): Pick<SlabLayout, "sizeBytes" | "inuseBytes" | "offsetBytes" | "redLeftBytes"> {
+  const has = (flag: number): boolean => (flags & flag) !== 0;
+  const isRed = has(SlabFlag.RED_ZONE);
+  const keepsRequest = has(SlabFlag.STORE_USER) && has(SlabFlag.KMALLOC);
+  let inuseBytes = alignTo(objectBytes, POINTER_BYTES);
+  // There must be something for a red zone behind the object.
+  if (isRed && inuseBytes === objectBytes) inuseBytes += POINTER_BYTES;
+  // What must survive in a free object, or says that nobody wrote to it, may not hold the free pointer.
+  const isOutside =
+    hasConstructor ||
+    has(SlabFlag.TYPESAFE_BY_RCU) ||
+    has(SlabFlag.POISON) ||
+    (isRed && (objectBytes < POINTER_BYTES || keepsRequest));
+  // Else it lies near the middle of the object, out of reach of what runs over an end.
+  const inside = Math.floor(objectBytes / 2 / POINTER_BYTES) * POINTER_BYTES;
+  let bytes = isOutside ? inuseBytes + POINTER_BYTES : inuseBytes;
+  if (has(SlabFlag.STORE_USER)) bytes += 2 * TRACK_BYTES;
+  if (keepsRequest) bytes += REQUEST_BYTES;
+  const redLeftBytes = isRed ? alignTo(POINTER_BYTES, alignBytes) : 0;
+  if (isRed) bytes += POINTER_BYTES + redLeftBytes;
+  return {
+    sizeBytes: alignTo(bytes, alignBytes),
+    inuseBytes,
+    offsetBytes: isOutside ? inuseBytes : inside,
+    redLeftBytes,
   };
 }
 

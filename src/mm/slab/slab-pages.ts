@@ -1,13 +1,15 @@
 /**
  * Slabs as pages and objects: making one, giving it back, and the free pointers inside the objects.
  *
- * Linux: mm/slub.c allocate_slab, __free_slab, get_freepointer, set_freepointer, virt_to_slab.
+ * Linux: mm/slub.c allocate_slab, free_slab, rcu_free_slab, get_freepointer, set_freepointer, virt_to_slab.
  */
 
 import { bug } from "../../memory/bug.ts";
 import type { Memory } from "../../memory/memory.ts";
+import { mutant, reached } from "../../memory/mutants.ts";
 import { frameOf, type Pointer } from "../../memory/units.ts";
-import type { Functions } from "../../sync/functions.ts";
+import type { FunctionId, Functions } from "../../sync/functions.ts";
+import type { Rcu } from "../../sync/rcu.ts";
 import { NodeStat } from "../pages/counters.ts";
 import type { Frames } from "../pages/frames.ts";
 import { Gfp, GfpFlag } from "../pages/gfp.ts";
@@ -23,6 +25,8 @@ const slabField = SlabPage;
 const pageField = Page;
 const nodeField = KmemCacheNode;
 const F = GfpFlag;
+/** The pages of a TYPESAFE_BY_RCU slab go back at once. */
+const freesAtOnce = mutant("slab-free-before-grace");
 /** "From where this CPU's memory comes."  Linux: NUMA_NO_NODE. */
 export const NO_NODE = -1;
 /** What of a caller's flags reaches the page allocator.  Linux: GFP_RECLAIM_MASK | GFP_CONSTRAINT_MASK. */
@@ -43,18 +47,30 @@ const PASSED =
 const swapBytes = (word: number): number =>
   (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
 
+export interface SlabPageParts {
+  readonly pages: PageAllocator;
+  readonly functions: Functions;
+  readonly rcu: Rcu;
+}
+
 export class SlabPages {
   declare readonly memory: Memory;
   declare readonly frames: Frames;
   declare private readonly pages: PageAllocator;
   declare private readonly functions: Functions;
+  declare private readonly rcu: Rcu;
+  declare private readonly rcuFreeSlab: FunctionId;
   declare private readonly memMap: Pointer;
 
-  constructor(pages: PageAllocator, functions: Functions) {
+  constructor({ pages, functions, rcu }: SlabPageParts) {
     this.memory = pages.frames.memory;
     this.frames = pages.frames;
     this.pages = pages;
     this.functions = functions;
+    this.rcu = rcu;
+    this.rcuFreeSlab = functions.register("rcu_free_slab", (_cpu, head) =>
+      this.freePages(head - slabField.next),
+    );
     this.memMap = pages.frames.memMap;
   }
 
@@ -146,9 +162,12 @@ export class SlabPages {
     memory.add(node + nodeField.totalObjects, memory.read(slab + slabField.objects));
   }
 
-  /** Gives the pages of an empty slab back; it is on no list.  Linux: discard_slab. */
+  /**
+   * Gives the pages of an empty slab back, those of a TYPESAFE_BY_RCU cache after a grace period; it is on no list.
+   * Linux: discard_slab, free_slab.
+   */
   discard(cache: CacheRef, slab: PageRef): void {
-    const { memory, frames, pages } = this;
+    const { memory, frames } = this;
     const word = memory.load(slab + slabField.counters);
     if (inuseOf(word) !== 0 || isFrozen(word) || memory.read(slab + slabField.onNodeList) !== 0) {
       bug(
@@ -159,9 +178,19 @@ export class SlabPages {
     const node = this.nodeOf(cache, slab);
     memory.add(node + nodeField.nrSlabs, -1);
     memory.add(node + nodeField.totalObjects, -memory.read(slab + slabField.objects));
+    const isTypesafe = (memory.read(cache + cacheField.flags) & SlabFlag.TYPESAFE_BY_RCU) !== 0;
+    if (isTypesafe) reached("slab-free-before-grace");
+    // The links are free: they hold the callback.
+    if (isTypesafe && !freesAtOnce) this.rcu.call(slab + slabField.next, this.rcuFreeSlab);
+    else this.freePages(slab);
+  }
+
+  /** Linux: __free_slab. */
+  private freePages(slab: PageRef): void {
+    const { memory, frames, pages } = this;
     const pfn = frames.pfnOf(slab);
     const order = memory.read(slab + pageField.type) >> 8;
-    this.countPages(cache, slab, -(1 << order));
+    this.countPages(memory.read(slab + slabField.cache), slab, -(1 << order));
     pages.setPageType(pfn, PageType.ALLOCATED);
     pages.freePages(pfn, order);
   }
@@ -198,6 +227,7 @@ export class SlabPages {
     const flags = this.memory.read(cache + cacheField.flags);
     return (
       ((flags & SlabFlag.CACHE_DMA) !== 0 ? F.DMA : 0) |
+      ((flags & SlabFlag.CACHE_DMA32) !== 0 ? F.DMA32 : 0) |
       ((flags & SlabFlag.RECLAIM_ACCOUNT) !== 0 ? F.RECLAIMABLE : 0)
     );
   }

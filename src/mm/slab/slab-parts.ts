@@ -8,6 +8,7 @@ import type { CrossCalls } from "../../sync/ipi.ts";
 import type { Mutexes } from "../../sync/mutex.ts";
 import type { OnlineCpus } from "../../sync/online.ts";
 import type { PerCpu } from "../../sync/percpu.ts";
+import type { Rcu } from "../../sync/rcu.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
 import type { SlabSlots } from "./slab-caches.ts";
@@ -22,6 +23,7 @@ export interface SlabParts {
   readonly calls: CrossCalls;
   readonly online: OnlineCpus;
   readonly perCpu: PerCpu;
+  readonly rcu: Rcu;
   readonly pages: PageAllocator;
   readonly localNode: number;
   /** CPUs that run programs: the orders of slabs follow from it. */

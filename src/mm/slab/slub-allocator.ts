@@ -56,7 +56,7 @@ export class SlubAllocator implements ObjectAllocator {
     this.parts = parts;
     this.memory = parts.cpu.memory;
     this.globals = parts.globals;
-    this.slabs = new SlabPages(parts.pages, parts.functions);
+    this.slabs = new SlabPages(parts);
     const { slabs } = this;
     this.partials = new PartialLists({ ...parts, slabs });
     this.objects = new Slub({ ...parts, slabs, partials: this.partials });

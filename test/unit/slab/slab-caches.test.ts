@@ -385,7 +385,7 @@ describe("a cache's options", () => {
       { name: "x", objectBytes: 8, alignBytes: 12 },
       /alignBytes 12: valid are 0 and powers of two up to 4096/,
     ],
-    [{ name: "x", objectBytes: 8, flags: 1 }, /flags 0x1: valid are those of 0x258/],
+    [{ name: "x", objectBytes: 8, flags: 1 << 30 }, /flags 0x40000000: valid are those of 0x233ff/],
   ])("%j is refused", (options, message) => {
     const [{ slabs }] = kernelsOf({ cpus: 1 }).kernels;
     expect(() => slabs.create(options)).toThrow(message);
