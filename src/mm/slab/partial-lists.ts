@@ -37,6 +37,8 @@ const nodeField = KmemCacheNode;
 const slabField = SlabPage;
 /** A slab that its CPU gives up stays frozen. */
 const staysFrozen = mutant("slub-stays-frozen");
+/** A node's list is taken from without its lock. */
+const takesUnlocked = mutant("slub-partial-unlocked");
 
 export interface PartialParts {
   readonly cpu: Cpu;
@@ -95,14 +97,16 @@ export class PartialLists {
 
   /** Linux: get_partial_node.  @takes list_lock */
   private takeFrom(cache: CacheRef, node: Pointer): PageRef {
-    const { memory, locks } = this;
+    const { memory, locks, cpu } = this;
     if (node === 0 || memory.read(node + nodeField.nrPartial) === 0) return 0;
-    const enough = memory.read(cache + cacheField.cpuPartialSlabs) / 2;
+    const cpuSlabs = memory.read(cache + cacheField.cpuPartialSlabs);
+    const enough = cpuSlabs === 0 ? -1 : cpuSlabs / 2;
     const head = node + nodeField.partial;
     let taken = 0;
-    const irqs = locks.lockIrqSave(node + nodeField.listLock);
+    reached("slub-partial-unlocked");
+    const irqs = takesUnlocked ? cpu.irqSave() : locks.lockIrqSave(node + nodeField.listLock);
     // More than one is taken for the CPU's own list, so that it need not come again soon.
-    for (let spare = 0; spare <= enough; ) {
+    for (let spare = 0; spare <= enough || taken === 0; ) {
       const link = memory.read(head);
       if (link === head) break;
       const slab = link - PAGE_LINKS;
@@ -113,7 +117,8 @@ export class PartialLists {
         spare++;
       }
     }
-    locks.unlockIrqRestore(node + nodeField.listLock, irqs);
+    if (takesUnlocked) cpu.irqRestore(irqs);
+    else locks.unlockIrqRestore(node + nodeField.listLock, irqs);
     return taken;
   }
 
