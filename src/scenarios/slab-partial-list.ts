@@ -51,13 +51,8 @@ export function run({ slabs, cpu, cpus, memory }: Kernel, _options: object, cach
   if (owner > 0 && owner <= cpus) bug(`cpu ${cpu.id} was given word ${object}, which cpu ${owner - 1} has`);
 }
 
-export function check(
-  { slabs, perCpu, cpus }: Kernel,
-  _options: object,
-  _values: unknown,
-  cache: CacheRef,
-): void {
-  const count = checkSlabs(slabs, perCpu).find((entry) => entry.cache === cache);
+export function check({ slabs, cpus }: Kernel, _options: object, _values: unknown, cache: CacheRef): void {
+  const count = checkSlabs(slabs).find((entry) => entry.cache === cache);
   const active = SLABS * (IN_SLAB - 1) + cpus;
   if (count?.active !== active) bug(`${count?.active} objects are in use, there should be ${active}`);
 }

@@ -97,12 +97,7 @@ function look({ memory, rcu, cpu }: Kernel, { at }: Shared): void {
   cpu.endOperation();
 }
 
-export function check(
-  { slabs, perCpu }: Kernel,
-  _options: object,
-  _values: unknown,
-  { cache }: Shared,
-): void {
-  const count = checkSlabs(slabs, perCpu).find((entry) => entry.cache === cache);
+export function check({ slabs }: Kernel, _options: object, _values: unknown, { cache }: Shared): void {
+  const count = checkSlabs(slabs).find((entry) => entry.cache === cache);
   if (count?.slabs !== 0) bug(`the cache has ${count?.slabs} slabs after the grace period`);
 }

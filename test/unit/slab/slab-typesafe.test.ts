@@ -46,12 +46,12 @@ test("the pages of a slab go back after a grace period, and an object stays of i
 
 test("destroy waits for the slabs' callbacks before it frees the structure that they read", () => {
   const t = typesafe();
-  const [{ slabs, perCpu }] = t.kernels;
+  const [{ slabs }] = t.kernels;
   const before = t.check();
   for (const object of [1, 2, 3].map(() => slabs.alloc(t.cache, Gfp.KERNEL))) slabs.free(t.cache, object);
   expect(slabs.destroy(t.cache)).toBe(true);
   expect(t.check()).toBe(before);
-  expect(checkSlabs(slabs, perCpu).map(({ name }) => name)).not.toContain("typed");
+  expect(checkSlabs(slabs).map(({ name }) => name)).not.toContain("typed");
 });
 
 test("a CPU that leaves gives up what the callbacks that it still runs have freed", () => {
@@ -78,7 +78,7 @@ test("a CPU that leaves gives up what the callbacks that it still runs have free
     expect([memory.read(own + KmemCacheCpu.slab), memory.read(own + KmemCacheCpu.partial)]).toEqual([0, 0]);
   }
   // The typed slab went back although its CPU had left RCU: nobody could be reading.
-  const counts = checkSlabs(slabs, perCpu).filter(({ cache: c }) => c === cache || c === typed);
+  const counts = checkSlabs(slabs).filter(({ cache: c }) => c === cache || c === typed);
   expect(counts.map(({ slabs: n, active }) => [n, active])).toEqual([
     [1, 0],
     [0, 0],
