@@ -9,6 +9,7 @@ import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
 import { PERCPU_DYNAMIC_BYTES, PERCPU_RESERVED_BYTES } from "../mm/boot/percpu-chunk.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { SlabCaches, type SlabSlots } from "../mm/slab/slab-caches.ts";
+import { MapleTrees } from "../process/maple-tree.ts";
 import { Functions } from "../sync/functions.ts";
 import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
 import { OnlineCpus } from "../sync/online.ts";
@@ -36,6 +37,7 @@ export interface KernelImage {
   readonly semaphoreWaiters: PerCpuSlot;
   readonly slabs: SlabSlots;
   readonly kmalloc: Slot;
+  readonly maple: Slot;
 }
 
 /** Sizes that boot may be given, and that decide what is declared. */
@@ -63,5 +65,6 @@ export function declareKernel(topology: Topology, boot: ImageOptions): KernelIma
     semaphoreWaiters: Semaphores.declare(layout),
     slabs: SlabCaches.declare(layout),
     kmalloc: Kmalloc.declare(layout),
+    maple: MapleTrees.declare(layout),
   };
 }

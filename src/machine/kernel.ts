@@ -20,6 +20,7 @@ import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { Pageblock } from "../mm/pages/page-globals.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { SlabCaches } from "../mm/slab/slab-caches.ts";
+import { MapleTrees } from "../process/maple-tree.ts";
 import { passGate } from "../schedule/gate.ts";
 import { Barriers } from "../sync/barrier.ts";
 import { Completions } from "../sync/completion.ts";
@@ -95,6 +96,8 @@ export class Kernel {
   declare readonly mempolicies: Mempolicies;
   /** Object caches: kmem_cache_create and its kin. */
   declare readonly slabs: SlabCaches;
+  /** Ranges of an address space. */
+  declare readonly mapleTrees: MapleTrees;
   /** Memory by size: kmalloc and its kin. */
   declare readonly heap: Kmalloc;
   /** CPUs that run programs. */
@@ -158,6 +161,7 @@ export class Kernel {
       hasDmaZone: this.topology.zones.dmaBytes > 0,
       report: (text) => this.printk(text),
     });
+    this.mapleTrees = new MapleTrees({ ...this, slot: image.maple });
     installTick(cpu, this.rcu, this.pages);
   }
 
