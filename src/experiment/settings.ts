@@ -76,6 +76,11 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
   },
   pageLists: { type: "text", valid: "6.12, 6.0, off", help: "rules of the per-CPU page lists" },
   slab: { type: "text", valid: SLABS.join(", "), help: "allocator of objects" },
+  failslab: {
+    type: "text",
+    valid: "interval,probability,space,times[,all]",
+    help: "object allocations that fail",
+  },
   padding: {
     type: "boolean",
     valid: "true, false",

@@ -16,9 +16,11 @@ import {
 } from "../memory/shape.ts";
 import { MAX_RAM_BYTES, PAGE_BYTES } from "../memory/units.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
+import type { FaultSettings } from "../mm/slab/failslab.ts";
 import type { Profile } from "../schedule/virtual/profile.ts";
 import { topologyDefaults } from "../schedule/virtual/profile-topology.ts";
 import { DEFAULT_PROFILE, loadProfile } from "../schedule/virtual/profiles.ts";
+import { parseFailslab } from "./fault-settings.ts";
 
 export const MAX_CPUS = 256;
 const MIN_MEMORY_BYTES = 512 * 1024;
@@ -68,6 +70,8 @@ export interface MachineConfig extends TopologyChoice {
   readonly pageLists?: PageLists;
   /** The allocator of objects: SLUB, the default, SLAB or SLOB. */
   readonly slab?: SlabKind;
+  /** Makes object allocations fail: see fault-settings.ts.  Default: none does. */
+  readonly failslab?: string;
   /** vm.min_free_kbytes; 0, the default: by the kernel's formula. */
   readonly minFreeKbytes?: number;
   /** Pages that a per-CPU list moves at a time, 1 to 1024; 0, the default: by the kernel's formula. */
@@ -98,6 +102,8 @@ export interface ResolvedConfig {
   readonly memoryBytes: number;
   readonly topology: Topology;
   readonly boot: Omit<BootOptions, "banner">;
+  /** Which object allocations fail; null: the shape has no fault injection. */
+  readonly failslab: FaultSettings | null;
   readonly seed: number;
   /** The simulated machine; null outside virtual time. */
   readonly profile: Profile | null;
@@ -124,6 +130,7 @@ export const CONFIG_KEYS: readonly string[] = [
   "lock",
   "pageLists",
   "slab",
+  "failslab",
   "minFreeKbytes",
   "pcpBatch",
   "pcpHigh",
@@ -169,6 +176,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       // Small machines have no modules to reserve for, and little to keep for dynamic per-CPU variables.
       ...(topology.presentPages <= 1024 ? { perCpuReservedBytes: 0, perCpuDynamicBytes: 4096 } : {}),
     },
+    failslab: config.failslab === undefined ? null : parseFailslab(config.failslab),
     seed: integer("seed", config.seed ?? 1, 0, 0xffffffff),
     profile,
     switchAtEvery: oneOf("switch", config.switch ?? "marked", ["marked", "all"]) === "all",
@@ -188,6 +196,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       ...lockChoice(config.lock ?? DEFAULT_SHAPE.lock),
       pageLists: oneOf("pageLists", config.pageLists ?? "6.12", PAGE_LISTS) as PageLists,
       slab: oneOf("slab", config.slab ?? DEFAULT_SHAPE.slab, SLABS) as SlabKind,
+      failslab: config.failslab !== undefined,
       padding: config.padding ?? true,
       checks: config.checks ?? false,
       lockstat: config.lockstat ?? false,

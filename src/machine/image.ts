@@ -7,6 +7,7 @@ import { ImageLayout, type PerCpuSlot, type Slot } from "../memory/image.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
 import { PERCPU_DYNAMIC_BYTES, PERCPU_RESERVED_BYTES } from "../mm/boot/percpu-chunk.ts";
+import { Failslab } from "../mm/slab/failslab.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { SlabCaches, type SlabSlots } from "../mm/slab/slab-caches.ts";
 import { MapleTrees } from "../process/maple-tree.ts";
@@ -38,6 +39,7 @@ export interface KernelImage {
   readonly slabs: SlabSlots;
   readonly kmalloc: Slot;
   readonly maple: Slot;
+  readonly failslab: Slot;
 }
 
 /** Sizes that boot may be given, and that decide what is declared. */
@@ -66,5 +68,6 @@ export function declareKernel(topology: Topology, boot: ImageOptions): KernelIma
     slabs: SlabCaches.declare(layout),
     kmalloc: Kmalloc.declare(layout),
     maple: MapleTrees.declare(layout),
+    failslab: Failslab.declare(layout),
   };
 }

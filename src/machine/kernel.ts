@@ -18,7 +18,10 @@ import { PAGEBLOCK_PAGES } from "../mm/pages/migrate-types.ts";
 import { Page } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { Pageblock } from "../mm/pages/page-globals.ts";
+import { DmaPools } from "../mm/slab/dma-pool.ts";
+import { Failslab } from "../mm/slab/failslab.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
+import { Mempools } from "../mm/slab/mempool.ts";
 import { SlabCaches } from "../mm/slab/slab-caches.ts";
 import { MapleTrees } from "../process/maple-tree.ts";
 import { passGate } from "../schedule/gate.ts";
@@ -100,6 +103,12 @@ export class Kernel {
   declare readonly mapleTrees: MapleTrees;
   /** Memory by size: kmalloc and its kin. */
   declare readonly heap: Kmalloc;
+  /** Allocators with a reserve. */
+  declare readonly mempools: Mempools;
+  /** Blocks for devices. */
+  declare readonly dmaPools: DmaPools;
+  /** Which object allocations fail. */
+  declare readonly failslab: Failslab;
   /** CPUs that run programs. */
   declare readonly cpus: number;
   declare readonly seed: number;
@@ -145,6 +154,7 @@ export class Kernel {
     this.pages = parts.pages;
     this.mempolicies = new Mempolicies(cpu, this.pages, this.topology.cpuNode[cpu.id]);
     this.pages.install({ report: (text) => this.printk(text) });
+    this.failslab = new Failslab(cpu, image.failslab);
     this.slabs = new SlabCaches({
       ...this,
       locks,
@@ -154,13 +164,13 @@ export class Kernel {
       possibleCpus: this.topology.possibleCpus,
       report: (text) => this.printk(text),
     });
-    this.heap = new Kmalloc({
-      ...this,
-      slot: image.kmalloc,
-      localNode: this.topology.cpuNode[cpu.id],
-      hasDmaZone: this.topology.zones.dmaBytes > 0,
-      report: (text) => this.printk(text),
-    });
+    const report = (text: string): void => this.printk(text);
+    const { dmaBytes, dma32Bytes } = this.topology.zones;
+    const hasDmaZone = dmaBytes > 0;
+    const localNode = this.topology.cpuNode[cpu.id];
+    this.heap = new Kmalloc({ ...this, slot: image.kmalloc, localNode, hasDmaZone, report });
+    this.mempools = new Mempools({ ...this, locks });
+    this.dmaPools = new DmaPools({ ...this, locks, hasDmaZone, hasDma32Zone: dma32Bytes > dmaBytes, report });
     this.mapleTrees = new MapleTrees({ ...this, slot: image.maple });
     installTick(cpu, this.rcu, this.pages);
   }

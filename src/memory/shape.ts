@@ -24,6 +24,8 @@ export interface Shape {
   readonly lockModule: string;
   readonly pageLists: PageLists;
   readonly slab: SlabKind;
+  /** Object allocations may be made to fail: mm/slab/failslab. */
+  readonly failslab: boolean;
   /** Costly assertions: lock tags, list walks. */
   readonly checks: boolean;
   /** Hold times of locks, beside the waits that are always counted. */
@@ -42,6 +44,7 @@ export const DEFAULT_SHAPE: Shape = {
   lockModule: "",
   pageLists: "6.12",
   slab: "slub",
+  failslab: false,
   checks: true,
   lockstat: false,
   trace: false,
@@ -66,6 +69,7 @@ export function shapeKey(s: Shape): string {
     s.lockModule,
     s.pageLists,
     s.slab,
+    s.failslab,
     s.checks,
     s.lockstat,
     s.trace,

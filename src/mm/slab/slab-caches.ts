@@ -15,7 +15,7 @@ import { bug } from "../../memory/bug.ts";
 import type { ImageLayout, Slot } from "../../memory/image.ts";
 import { listAddTail, listDel, listInit } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
-import type { SlabKind } from "../../memory/shape.ts";
+import { type SlabKind, shape } from "../../memory/shape.ts";
 import type { Pointer } from "../../memory/units.ts";
 import type { FunctionId } from "../../sync/functions.ts";
 import { LockClass } from "../../sync/lock-class.ts";
@@ -30,6 +30,7 @@ import type { AllocatorParts, SlabParts } from "./slab-parts.ts";
 import { SlubAllocator } from "./slub-allocator.ts";
 
 const globalField = SlabGlobals;
+const injectsFaults = shape.failslab;
 
 export interface SlabSlots {
   readonly globals: Slot;
@@ -92,11 +93,13 @@ export class SlabCaches {
 
   /** An object, or 0.  Linux: kmem_cache_alloc. */
   alloc(cache: CacheRef, gfp: number): Pointer {
+    if (injectsFaults && this.parts.failslab.shouldFail(cache, gfp)) return 0;
     return this.objects.alloc(cache, gfp, NO_NODE);
   }
 
   /** An object of `node` if it has one or memory for one, else of a node near it.  Linux: kmem_cache_alloc_node. */
   allocNode(cache: CacheRef, gfp: number, node: number): Pointer {
+    if (injectsFaults && this.parts.failslab.shouldFail(cache, gfp)) return 0;
     return this.objects.alloc(cache, gfp, node);
   }
 
@@ -107,6 +110,7 @@ export class SlabCaches {
 
   /** `count` objects, appended to `into`, or none: true if there were as many.  Linux: kmem_cache_alloc_bulk. */
   allocBulk(cache: CacheRef, gfp: number, count: number, into: Pointer[]): boolean {
+    if (injectsFaults && this.parts.failslab.shouldFail(cache, gfp)) return false;
     return this.objects.allocBulk(cache, gfp, count, into);
   }
 

@@ -11,6 +11,7 @@ import type { PerCpu } from "../../sync/percpu.ts";
 import type { Rcu } from "../../sync/rcu.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
+import type { Failslab } from "./failslab.ts";
 import type { SlabSlots } from "./slab-caches.ts";
 
 export interface SlabParts {
@@ -25,6 +26,7 @@ export interface SlabParts {
   readonly perCpu: PerCpu;
   readonly rcu: Rcu;
   readonly pages: PageAllocator;
+  readonly failslab: Failslab;
   readonly localNode: number;
   /** CPUs that run programs: the orders of slabs follow from it. */
   readonly cpus: number;
