@@ -49,7 +49,7 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
   });
   const kernel = buildKernel(parts, image, record, { spin, pages });
   kernel.rcu.format();
-  kernel.perCpu.format(record);
+  kernel.perCpuChunks.format();
   kernel.tasks.format(config.topology.possibleCpus, config.cpus);
   kernel.slabs.format();
   kernel.heap.format();

@@ -16,8 +16,8 @@ const RING_EVENTS = 256;
 const TRACED_RING_EVENTS = 16384;
 
 export function createBuffers(config: ResolvedConfig): Buffers {
-  // RAM covers the holes of the physical map, and the window of mem_map above it; the host commits what is touched.
-  const { ramBytes } = planMemory(config.topology).memMap;
+  // RAM covers the holes of the physical map, and the windows above it; the host commits what is touched.
+  const { ramBytes } = planMemory(config.topology);
   const statesBytes = cpuStatesBytes(config.cpus, config.shape.mode);
   const wasmRam = config.shape.mode === "parallel" ? createRam(ramBytes) : null;
   return {

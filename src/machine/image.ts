@@ -7,6 +7,7 @@ import { ImageLayout, type PerCpuSlot, type Slot } from "../memory/image.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
 import { PERCPU_DYNAMIC_BYTES, PERCPU_RESERVED_BYTES } from "../mm/boot/percpu-chunk.ts";
+import { declarePerCpu, type PcpuSlots } from "../mm/percpu/percpu-state.ts";
 import { Failslab } from "../mm/slab/failslab.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { SlabCaches, type SlabSlots } from "../mm/slab/slab-caches.ts";
@@ -14,7 +15,6 @@ import { MapleTrees } from "../process/maple-tree.ts";
 import { Functions } from "../sync/functions.ts";
 import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
 import { OnlineCpus } from "../sync/online.ts";
-import { PerCpu, type PerCpuSlots } from "../sync/percpu.ts";
 import { Rcu } from "../sync/rcu.ts";
 import type { RcuSlots } from "../sync/rcu-grace-period.ts";
 import { Semaphores } from "../sync/semaphore.ts";
@@ -32,7 +32,7 @@ export interface KernelImage {
   readonly online: Slot;
   readonly calls: CallSlots;
   readonly rcu: RcuSlots;
-  readonly perCpu: PerCpuSlots;
+  readonly perCpu: PcpuSlots;
   readonly tasks: PerCpuSlot;
   readonly waitEntries: PerCpuSlot;
   readonly semaphoreWaiters: PerCpuSlot;
@@ -57,7 +57,7 @@ export function declareKernel(topology: Topology, boot: ImageOptions): KernelIma
     online: OnlineCpus.declare(layout),
     calls: CrossCalls.declare(layout, cpus),
     rcu: Rcu.declare(layout),
-    perCpu: PerCpu.declare(
+    perCpu: declarePerCpu(
       layout,
       boot.perCpuReservedBytes ?? PERCPU_RESERVED_BYTES,
       boot.perCpuDynamicBytes ?? PERCPU_DYNAMIC_BYTES,

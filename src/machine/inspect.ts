@@ -5,6 +5,7 @@
 import { bug } from "../memory/bug.ts";
 import { checkBoot } from "../mm/boot/boot-check.ts";
 import { checkPages } from "../mm/pages/check-pages.ts";
+import { checkPerCpu } from "../mm/percpu/check-percpu.ts";
 import { checkKmalloc } from "../mm/slab/check-kmalloc.ts";
 import { checkSlabs } from "../mm/slab/check-slabs.ts";
 import { reportNamed } from "../procfs/reports.ts";
@@ -27,13 +28,13 @@ export function renderReport(kernel: Kernel, name: string): string {
 
 /** Runs the invariants of every subsystem; throws at the first that does not hold. */
 export function checkKernel(kernel: Kernel): CheckReport {
-  const { memory, image, pages, topology, calls, rcu, perCpu, slabs, heap } = kernel;
+  const { memory, image, pages, topology, calls, rcu, perCpuChunks, slabs, heap } = kernel;
   const freePages = checkPages(pages.frames, pages.vmstat);
   checkBoot(memory, image.mm);
   checkSpinLocks(memory, image.spin, topology.possibleCpus);
   calls.check();
   rcu.check();
-  perCpu.check();
+  checkPerCpu(perCpuChunks, memory);
   checkSlabs(slabs);
   checkKmalloc(heap, pages);
   return {

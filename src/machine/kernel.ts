@@ -12,12 +12,14 @@ import { Regions } from "../memory/regions.ts";
 import { shape } from "../memory/shape.ts";
 import { struct, word } from "../memory/struct.ts";
 import { TraceEvent } from "../memory/trace.ts";
+import { FRAME_WORDS, frameOf } from "../memory/units.ts";
 import { BOOT_INFO, BootInfo, type BootRecord } from "../mm/boot/boot-info.ts";
 import { Mempolicies } from "../mm/pages/mempolicy.ts";
 import { PAGEBLOCK_PAGES } from "../mm/pages/migrate-types.ts";
 import { Page } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { Pageblock } from "../mm/pages/page-globals.ts";
+import { PerCpuAllocator } from "../mm/percpu/percpu-allocator.ts";
 import { DmaPools } from "../mm/slab/dma-pool.ts";
 import { Failslab } from "../mm/slab/failslab.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
@@ -86,6 +88,8 @@ export class Kernel {
   declare readonly calls: CrossCalls;
   declare readonly rcu: Rcu;
   declare readonly perCpu: PerCpu;
+  /** What is behind `perCpu.alloc`. */
+  declare readonly perCpuChunks: PerCpuAllocator;
   declare readonly counters: PerCpuCounters;
   declare readonly tasks: Tasks;
   declare readonly waitQueues: WaitQueues;
@@ -140,7 +144,7 @@ export class Kernel {
     this.calls = new CrossCalls({ ...this, slots: image.calls });
     this.rcu = new Rcu({ ...this, locks: this.spin, slots: image.rcu });
     const { masks, spin: locks, record } = this;
-    this.perCpu = new PerCpu({ cpu, locks, cpus: masks.cpus, slots: image.perCpu, units: record });
+    this.perCpu = new PerCpu({ cpu, cpus: masks.cpus, unitWords: record.unitWords });
     this.counters = new PerCpuCounters({ memory, locks, perCpu: this.perCpu, cpus: masks.cpus });
     this.tasks = new Tasks(cpu, image.tasks);
     this.tasks.attach();
@@ -153,8 +157,11 @@ export class Kernel {
     this.onces = new Onces(cpu);
     this.pages = parts.pages;
     this.mempolicies = new Mempolicies(cpu, this.pages, this.topology.cpuNode[cpu.id]);
-    this.pages.install({ report: (text) => this.printk(text) });
+    const report = (text: string): void => this.printk(text);
+    this.pages.install({ report });
     this.failslab = new Failslab(cpu, image.failslab);
+    this.perCpuChunks = new PerCpuAllocator({ ...this, locks, slots: image.perCpu, report });
+    this.perCpu.install(this.perCpuChunks);
     this.slabs = new SlabCaches({
       ...this,
       locks,
@@ -162,9 +169,8 @@ export class Kernel {
       slots: image.slabs,
       localNode: this.topology.cpuNode[cpu.id],
       possibleCpus: this.topology.possibleCpus,
-      report: (text) => this.printk(text),
+      report,
     });
-    const report = (text: string): void => this.printk(text);
     const { dmaBytes, dma32Bytes } = this.topology.zones;
     const hasDmaZone = dmaBytes > 0;
     const localNode = this.topology.cpuNode[cpu.id];
@@ -184,6 +190,9 @@ export class Kernel {
     regions.add("boot_info", BOOT_INFO, BootInfo);
     regions.add("mem_map", memMap, Page, maxPfn);
     regions.add("pageblock", pages.frames.pageblocks, Pageblock, Math.ceil(maxPfn / PAGEBLOCK_PAGES));
+    const window = image.mm.plan.perCpuWindow;
+    if (window.pages > 0)
+      regions.add("pcpu_chunks", frameOf(window.startPfn), PerCpuWord, window.pages * FRAME_WORDS);
     for (let cpu = 0; cpu < possibleCpus; cpu++) {
       const reserved = perCpuStart + cpu * unitWords + perCpuWords;
       regions.add(`pcpu_reserved@cpu${cpu}`, reserved, PerCpuWord, reservedWords);
@@ -217,6 +226,7 @@ export class Kernel {
    * has no tick that would do it later.
    */
   takeDown(): void {
+    this.perCpuChunks.flushBalance();
     this.rcu.leave();
     this.online.takeDown(this.cpu.id);
     const flags = this.cpu.irqSave();

@@ -20,7 +20,7 @@ import { collectGarbage, isTimeToCollect } from "./collect.ts";
 import { type MachineConfig, type ResolvedConfig, resolveConfig } from "./config.ts";
 import { type CampaignOptions, type CampaignResult, CampaignRun } from "./explore-run.ts";
 import type { CheckReport } from "./inspect.ts";
-import { memoryNodes } from "./memory-nodes.ts";
+import { memoryNodes, placePerCpuChunks } from "./memory-nodes.ts";
 import { notPinned, type PinnedThreads, pinThreads } from "./pin.ts";
 import { CpuPool } from "./pool.ts";
 import type { Fault, ProgramOptions, RunResult } from "./program.ts";
@@ -241,6 +241,8 @@ export class Machine {
     const bad = answers.find((answer) => !answer.ok);
     if (bad === undefined) {
       if (answers[0].ok) this.bootLog = answers[0].value as string[];
+      const { virtual, buffers } = this.parts;
+      if (virtual !== null) placePerCpuChunks(virtual.chunkNodes, this.config.topology, buffers.ram);
       return;
     }
     this.state = "dead";

@@ -55,8 +55,9 @@ function highRows(source: ProcSource, total: number, free: number): (readonly [s
   ];
 }
 
-/** Frames of all CPUs' units. */
-function perCpuPages({ record, topology }: ProcSource): number {
+/** Populated pages of all CPUs' units. */
+function perCpuPages({ record, topology, perCpuChunks }: ProcSource): number {
+  if (perCpuChunks !== null) return perCpuChunks.nrPages;
   const words = record.perCpuWords + record.reservedWords + record.dynamicWords;
   return Math.floor((words * WORD_BYTES) / PAGE_BYTES) * topology.possibleCpus;
 }

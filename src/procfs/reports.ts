@@ -8,6 +8,7 @@ import { lockStat } from "./lock-stat.ts";
 import { meminfo } from "./meminfo.ts";
 import { numactl } from "./numactl.ts";
 import { pagetypeinfo } from "./pagetypeinfo.ts";
+import { percpuStats } from "./percpu-stats.ts";
 import type { ProcSource } from "./source.ts";
 import { vmstat } from "./vmstat.ts";
 import { zoneinfo } from "./zoneinfo.ts";
@@ -33,6 +34,7 @@ export const REPORTS: Readonly<Record<string, KernelReport | MeasuredReport>> = 
   vmstat: { summary: "the machine's counters and events", render: vmstat },
   interrupts: { summary: "interrupts taken by each CPU since boot", render: interrupts },
   lock_stat: { summary: "how often locks were taken and waited for in the last run", render: lockStat },
+  percpu_stats: { summary: "per-CPU memory: its parts, its chunks and their pieces", render: percpuStats },
   numactl: { summary: "nodes, their CPUs and memory, distances", render: numactl },
   "core-latency": {
     summary: "time of a cache line between each pair of CPUs, measured now",

@@ -10,6 +10,7 @@ import type { Topology } from "../hardware/topology.ts";
 import type { BootRecord } from "../mm/boot/boot-info.ts";
 import type { Frames } from "../mm/pages/frames.ts";
 import type { Vmstat } from "../mm/pages/vmstat.ts";
+import type { PerCpuAllocator } from "../mm/percpu/percpu-allocator.ts";
 import type { LockStatSlots } from "../sync/lock-stat.ts";
 import type { SpinLocks } from "../sync/spinlock.ts";
 
@@ -21,5 +22,7 @@ export interface ProcSource {
   readonly record: BootRecord;
   readonly spin: SpinLocks;
   readonly image: { readonly spin: LockStatSlots };
+  /** Null: the machine has booted its memory only. */
+  readonly perCpuChunks: PerCpuAllocator | null;
   readonly pages: { readonly frames: Frames; readonly vmstat: Vmstat };
 }

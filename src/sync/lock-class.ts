@@ -63,10 +63,11 @@ export const LockClass = {
   VMAP_PURGE: 53,
   VMAP_BLOCK: 54,
   VMAP_BLOCK_QUEUE: 55,
+  PERCPU_ALLOC: 56,
 } as const;
 
 /** Classes, unused numbers included: ids are 0 to LOCK_CLASSES - 1. */
-export const LOCK_CLASSES = 56;
+export const LOCK_CLASSES = 57;
 
 const NAMES: Readonly<Record<number, string>> = {
   [LockClass.NONE]: "(no class)",
@@ -109,6 +110,7 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.PCPU_DRAIN]: "pcpu_drain_mutex",
   [LockClass.OOM]: "oom_lock",
   [LockClass.KMALLOC]: "kmalloc_mutex",
+  [LockClass.PERCPU_ALLOC]: "pcpu_alloc_mutex",
   [LockClass.TEST_A]: "test_a",
   [LockClass.TEST_B]: "test_b",
   [LockClass.TEST_C]: "test_c",

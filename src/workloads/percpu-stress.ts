@@ -8,6 +8,7 @@ import type { ProgramOptions } from "../machine/program.ts";
 import { bug } from "../memory/bug.ts";
 import { wordsIn } from "../memory/struct.ts";
 import type { Pointer } from "../memory/units.ts";
+import { checkPerCpu } from "../mm/percpu/check-percpu.ts";
 import type { PerCpuPointer } from "../sync/percpu.ts";
 import { PerCpuCounter } from "../sync/percpu-counter.ts";
 import type { WorkloadDescription } from "./description.ts";
@@ -73,7 +74,7 @@ export function check(
   values: readonly unknown[],
   shared: unknown,
 ): void {
-  const { counters, perCpu } = kernel;
+  const { counters, perCpu, perCpuChunks, memory } = kernel;
   const { counter, out } = shared as Shared;
   const added = values.reduce((sum: number, value) => sum + (value as { added: number }).added, 0);
   const found = counters.sum(counter);
@@ -81,7 +82,7 @@ export function check(
   counters.check(counter);
   counters.destroy(counter);
   freeScratch(kernel, counter, wordsIn(PerCpuCounter));
-  perCpu.check();
+  checkPerCpu(perCpuChunks, memory);
   const left = perCpu.stats().current;
   if (left !== out) bug(`${left} pieces of per-CPU memory are out after the run, ${out} were before it`);
 }

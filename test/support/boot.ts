@@ -29,7 +29,7 @@ export interface Booted extends BootResult {
 export function bootOnly(config: TopologyConfig, options: Partial<BootOptions> = {}): Booted {
   const topology = topologyOf(config);
   const plan = planMemory(topology);
-  const { memory, all } = soloCpu({ bytes: plan.memMap.ramBytes, cpus: topology.possibleCpus });
+  const { memory, all } = soloCpu({ bytes: plan.ramBytes, cpus: topology.possibleCpus });
   const image = new ImageLayout();
   const mm = declareMm(image, plan);
   const lockSlots = SpinLocks.declare(image, topology.possibleCpus);

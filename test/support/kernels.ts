@@ -17,7 +17,7 @@ export interface Kernels {
 
 export function kernelsOf(machine: MachineConfig & { readonly cpus: number }): Kernels {
   const config = resolveConfig({ memory: "16MiB", ...machine });
-  const { ramBytes } = planMemory(config.topology).memMap;
+  const { ramBytes } = planMemory(config.topology);
   const { all, control } = oneThread(config.topology.possibleCpus, () => {}, ramBytes);
   const parts = all.map((cpu) => ({ cpu, memory: cpu.memory, control, config }));
   const { kernel: first } = bootKernel(parts[0]);

@@ -14,6 +14,7 @@ export function procSource(config: TopologyConfig): ProcSource & { readonly boot
     record,
     spin: locks[0],
     image: { spin: lockSlots },
+    perCpuChunks: null,
     pages: allocators[0],
   };
 }

@@ -2,7 +2,7 @@
  * Memory's part of booting, in order: from the firmware's map to a page allocator that owns every free frame.
  *
  * The boot CPU alone runs `bootMemory`; when the boot record is there, every other CPU runs `attachMemory`.  RAM must
- * be zero before, as at power-on, and `planMemory(topology).memMap.ramBytes` long.
+ * be zero before, as at power-on, and `planMemory(topology).ramBytes` long.
  *
  * Linux: init/main.c start_kernel; arch/x86/kernel/setup.c; mm/mm_init.c mm_core_init.
  */

@@ -39,7 +39,7 @@ export interface MemMapPlan {
   readonly bytes: number;
   /** First frame of the window; 0: the array is allocated from memory. */
   readonly windowPfn: number;
-  /** Bytes of simulated RAM, the window included. */
+  /** Bytes of simulated RAM up to the end of memory and of the window. */
   readonly ramBytes: number;
 }
 

@@ -6,13 +6,14 @@ import type { Topology } from "../../hardware/topology.ts";
 import type { ImageLayout, PerCpuSlot, Slot } from "../../memory/image.ts";
 import { shape } from "../../memory/shape.ts";
 import { embed, struct } from "../../memory/struct.ts";
-import type { Pointer } from "../../memory/units.ts";
+import { PAGE_BYTES, type Pointer } from "../../memory/units.ts";
 import { Node } from "../pages/node.ts";
 import { ZONE_SLOTS } from "../pages/page-flags.ts";
 import { PageGlobals } from "../pages/page-globals.ts";
 import { PerCpuPages } from "../pages/per-cpu-pages.ts";
 import { PerCpuNodestat, PerCpuZonestat, VmEventState } from "../pages/per-cpu-stats.ts";
 import { Zone } from "../pages/zone.ts";
+import { planWindow, type WindowPlan } from "../percpu/percpu-window.ts";
 import { type FirmwareMap, firmwareMap } from "./firmware.ts";
 import { type MemMapPlan, planMemMap } from "./mem-map.ts";
 import { MemblockState } from "./memblock.ts";
@@ -23,6 +24,10 @@ export interface MemoryPlan {
   readonly firmware: FirmwareMap;
   readonly zones: ZonePlan;
   readonly memMap: MemMapPlan;
+  /** Addresses for per-CPU chunks beyond the first: beyond all else. */
+  readonly perCpuWindow: WindowPlan;
+  /** Bytes of simulated RAM, the windows included. */
+  readonly ramBytes: number;
 }
 
 /** A zone that exists: where its structures are among the declared ones. */
@@ -33,7 +38,7 @@ export interface ZonePlace {
   readonly position: number;
 }
 
-/** Everything about memory that follows from the machine's parts alone; `memMap.ramBytes` is the size of RAM. */
+/** Everything about memory that follows from the machine's parts alone. */
 export function planMemory(topology: Topology): MemoryPlan {
   const firmware = firmwareMap(topology);
   const { ranges } = firmware;
@@ -44,7 +49,10 @@ export function planMemory(topology: Topology): MemoryPlan {
     kernelcorePages: topology.kernelcorePages,
     movablecorePages: topology.movablecorePages,
   });
-  return { topology, firmware, zones, memMap: planMemMap(ranges, topology.nodes) };
+  const memMap = planMemMap(ranges, topology.nodes);
+  const perCpuWindow = planWindow(topology, memMap.ramBytes / PAGE_BYTES);
+  const ramBytes = memMap.ramBytes + perCpuWindow.pages * PAGE_BYTES;
+  return { topology, firmware, zones, memMap, perCpuWindow, ramBytes };
 }
 
 /** An array that each CPU has; `at` is the element of CPU 0, and each next CPU's is `unitWords` further. */

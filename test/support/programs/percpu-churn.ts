@@ -4,6 +4,7 @@
  */
 import type { Kernel } from "../../../src/machine/kernel.ts";
 import type { ProgramOptions } from "../../../src/machine/program.ts";
+import { checkPerCpu } from "../../../src/mm/percpu/check-percpu.ts";
 import { ArrayCounters, AtomicCounters } from "../../../src/sync/percpu-counter.ts";
 
 const ARRAY = 16;
@@ -78,7 +79,7 @@ export function check(
   values: readonly unknown[],
   shared: unknown,
 ): void {
-  const { counters, perCpu, cpus, memory } = kernel;
+  const { counters, perCpu, perCpuChunks, cpus, memory } = kernel;
   const at = shared as number;
   const expected = values.reduce((sum: number, v) => sum + (v as number), 0);
   const found = {
@@ -92,7 +93,7 @@ export function check(
   if (Math.abs(counters.read(at) - expected) >= counters.batch * cpus)
     throw new Error(`the rough count ${counters.read(at)} is too far from ${expected}`);
   counters.check(at);
-  perCpu.check();
+  checkPerCpu(perCpuChunks, memory);
   const { current } = perCpu.stats();
   if (current !== 1) throw new Error(`${current} pieces are out, 1 is held`);
 }

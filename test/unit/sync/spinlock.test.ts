@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { KernelBug } from "../../../src/memory/bug.ts";
 import type { LockKind } from "../../../src/memory/shape.ts";
 import type { CreateLock } from "../../../src/sync/custom-lock.ts";
-import { LockClass } from "../../../src/sync/lock-class.ts";
+import { LOCK_CLASSES, LockClass } from "../../../src/sync/lock-class.ts";
 import { sumLockStats } from "../../../src/sync/lock-stat.ts";
 import { checkSpinLocks, REFUSED, SpinLock, type SpinLockOptions } from "../../../src/sync/spinlock.ts";
 import { LOCK_AT, soloLocks } from "../../support/solo-locks.ts";
@@ -83,5 +83,5 @@ describe.each(kinds)("spinlock of kind $kind, stepped: $stepped", (options) => {
 
 test("a class without a name is refused", () => {
   const { engines } = soloLocks();
-  expect(() => engines[0].format(LOCK_AT, 39)).toThrow("lock class 39 has no name");
+  expect(() => engines[0].format(LOCK_AT, LOCK_CLASSES)).toThrow(`lock class ${LOCK_CLASSES} has no name`);
 });
