@@ -25,6 +25,7 @@ Examples:
   smpsim proc zoneinfo --nodes 2 --memory 1GiB     of a machine of your choice
   smpsim proc lock_stat --after page-bulk --lockstat --cpus 4
   smpsim proc vmstat --after page-stress --seconds 2 --set order=3
+  smpsim proc slabinfo --after kmalloc-mix         object caches; sys/kernel/slab/NAME has one in detail
   smpsim proc core-latency --cpus 4 --set batches=31
 
 What each report means, and where it differs from Linux: docs/REPORTS.md.`;

@@ -2,7 +2,7 @@
  * Looking at a kernel at rest, on the boot CPU: its invariants, the reports of /proc.  A thread loads this when it is asked.
  */
 
-import { bug } from "../memory/bug.ts";
+import { bug, UsageError } from "../memory/bug.ts";
 import { checkBoot } from "../mm/boot/boot-check.ts";
 import { checkPages } from "../mm/pages/check-pages.ts";
 import { checkPerCpu } from "../mm/percpu/check-percpu.ts";
@@ -19,11 +19,26 @@ export interface CheckReport {
   readonly passed: readonly string[];
 }
 
+/** What a report does not find by the name it was asked for. */
+export interface RefusedReport {
+  readonly refused: string;
+}
+
 /** The text of a report that needs a kernel and no measurement. */
 export function renderReport(kernel: Kernel, name: string): string {
   const report = reportNamed(name);
   if ("render" in report) return report.render(kernel);
   return bug(`report ${name} is made of what workload ${report.workload} measures`);
+}
+
+/** The same, where a user's mistake is an answer: the machine goes on. */
+export function answerReport(kernel: Kernel, name: string): string | RefusedReport {
+  try {
+    return renderReport(kernel, name);
+  } catch (error) {
+    if (error instanceof UsageError) return { refused: error.message };
+    throw error;
+  }
 }
 
 /** Runs the invariants of every subsystem; throws at the first that does not hold. */

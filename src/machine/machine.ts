@@ -19,7 +19,7 @@ import { createBuffers, ringOf } from "./buffers.ts";
 import { collectGarbage, isTimeToCollect } from "./collect.ts";
 import { type MachineConfig, type ResolvedConfig, resolveConfig } from "./config.ts";
 import { type CampaignOptions, type CampaignResult, CampaignRun } from "./explore-run.ts";
-import type { CheckReport } from "./inspect.ts";
+import type { CheckReport, RefusedReport } from "./inspect.ts";
 import { memoryNodes, placePerCpuChunks } from "./memory-nodes.ts";
 import { notPinned, type PinnedThreads, pinThreads } from "./pin.ts";
 import { CpuPool } from "./pool.ts";
@@ -144,7 +144,11 @@ export class Machine {
       if (key !== undefined) throw new UsageError(`proc: report ${name} has no option ${key}`);
       const task = { kind: "proc", cpu: 0, id: this.parts.id, report: name } as const;
       const answer = await this.lookAtRest("read", task);
-      if (answer.ok) return answer.value as string;
+      if (answer.ok) {
+        const text = answer.value as string | RefusedReport;
+        if (typeof text === "string") return text;
+        throw new UsageError(`proc: ${text.refused}`);
+      }
       throw new Error(`report ${name}: ${answer.fault.message}\n${answer.fault.report}`);
     }
     const { cpuResults, fault } = await this.run(report.workload, { operations: 1, options });

@@ -70,8 +70,8 @@ async function execute(task: CpuTask): Promise<unknown> {
       return alone(threadOf(task.id), ({ kernel }) => checkKernel(kernel));
     }
     case "proc": {
-      const { renderReport } = await import("./inspect.ts");
-      return alone(threadOf(task.id), ({ kernel }) => renderReport(kernel, task.report));
+      const { answerReport } = await import("./inspect.ts");
+      return alone(threadOf(task.id), ({ kernel }) => answerReport(kernel, task.report));
     }
     case "lines": {
       const { collectLines } = await import("./line-collect.ts");

@@ -2,11 +2,12 @@
  * /proc/meminfo: memory in kilobytes, as far as there is something to count.
  *
  * Linux: fs/proc/meminfo.c meminfo_proc_show; mm/show_mem.c si_mem_available, si_meminfo; mm/percpu.c pcpu_nr_pages.
- * Differs: nothing of page cache and slab can be reclaimed, so MemAvailable is what is free above the reserves.
+ * Differs: nothing of page cache and slab is reclaimed, so MemAvailable is what is free above the reserves; KReclaimable has no
+ * other part than slabs.
  */
 
 import { PAGE_BYTES, WORD_BYTES } from "../memory/units.ts";
-import { ZoneStat } from "../mm/pages/counters.ts";
+import { NodeStat, ZoneStat } from "../mm/pages/counters.ts";
 import { PageGlobals } from "../mm/pages/page-globals.ts";
 import { Zone } from "../mm/pages/zone.ts";
 import { ZoneIndex } from "../mm/pages/zone-index.ts";
@@ -27,9 +28,22 @@ export function meminfo(source: ProcSource): string {
     ["MemFree", free],
     ["MemAvailable", Math.max(0, free - reserved)],
     ...highRows(source, total, free),
+    ...slabRows(source),
     ["Percpu", perCpuPages(source)],
   ];
   return rows.map(([key, pages]) => `${meminfoLine(key, pages * KILOBYTES)}\n`).join("");
+}
+
+/** Pages of slabs and of large kmalloc blocks. */
+function slabRows({ pages: { vmstat } }: ProcSource): (readonly [string, number])[] {
+  const reclaimable = vmstat.globalNodeState(NodeStat.nr_slab_reclaimable);
+  const unreclaimable = vmstat.globalNodeState(NodeStat.nr_slab_unreclaimable);
+  return [
+    ["KReclaimable", reclaimable],
+    ["Slab", reclaimable + unreclaimable],
+    ["SReclaimable", reclaimable],
+    ["SUnreclaim", unreclaimable],
+  ];
 }
 
 /** Memory beyond the direct map, on machines that have such a zone. */

@@ -9,14 +9,16 @@ import { meminfo } from "./meminfo.ts";
 import { numactl } from "./numactl.ts";
 import { pagetypeinfo } from "./pagetypeinfo.ts";
 import { percpuStats } from "./percpu-stats.ts";
-import type { ProcSource } from "./source.ts";
+import { slabinfo } from "./slabinfo.ts";
+import type { ProcSource, SlabSource } from "./source.ts";
+import { SYS_SLAB, sysSlab } from "./sys-slab.ts";
 import { vmstat } from "./vmstat.ts";
 import { zoneinfo } from "./zoneinfo.ts";
 
 /** A report on a kernel at rest. */
 export interface KernelReport {
   readonly summary: string;
-  render(source: ProcSource): string;
+  render(source: ProcSource & SlabSource): string;
 }
 
 /** A report on what a workload has measured: from the values that its CPUs returned. */
@@ -33,6 +35,11 @@ export const REPORTS: Readonly<Record<string, KernelReport | MeasuredReport>> = 
   meminfo: { summary: "memory in kilobytes", render: meminfo },
   vmstat: { summary: "the machine's counters and events", render: vmstat },
   interrupts: { summary: "interrupts taken by each CPU since boot", render: interrupts },
+  slabinfo: { summary: "objects and slabs of each cache", render: slabinfo },
+  [SYS_SLAB]: {
+    summary: "caches of SLUB; with /NAME what a cache is and has, with /NAME/FILE one value",
+    render: (source) => sysSlab(source, SYS_SLAB),
+  },
   lock_stat: { summary: "how often locks were taken and waited for in the last run", render: lockStat },
   percpu_stats: { summary: "per-CPU memory: its parts, its chunks and their pieces", render: percpuStats },
   numactl: { summary: "nodes, their CPUs and memory, distances", render: numactl },
@@ -50,7 +57,9 @@ export function procNames(): string[] {
 
 /** The report `name`; "/proc/" before it is allowed.  Throws UsageError if there is none. */
 export function reportNamed(name: string): KernelReport | MeasuredReport {
-  const key = name.replace(/^\/proc\//, "");
+  const key = name.replace(/^\/(proc\/|(?=sys\/))/, "").replace(/\/+$/, "");
   if (Object.hasOwn(REPORTS, key)) return REPORTS[key];
+  if (key.startsWith(`${SYS_SLAB}/`))
+    return { summary: REPORTS[SYS_SLAB].summary, render: (source) => sysSlab(source, key) };
   throw new UsageError(`proc: there is no report "${name}"; valid are ${procNames().join(", ")}`);
 }

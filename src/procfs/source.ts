@@ -11,7 +11,10 @@ import type { BootRecord } from "../mm/boot/boot-info.ts";
 import type { Frames } from "../mm/pages/frames.ts";
 import type { Vmstat } from "../mm/pages/vmstat.ts";
 import type { PerCpuAllocator } from "../mm/percpu/percpu-allocator.ts";
+import type { SlabCaches } from "../mm/slab/slab-caches.ts";
+import type { Functions } from "../sync/functions.ts";
 import type { LockStatSlots } from "../sync/lock-stat.ts";
+import type { PerCpu } from "../sync/percpu.ts";
 import type { SpinLocks } from "../sync/spinlock.ts";
 
 /** The machine's kernel is one. */
@@ -25,4 +28,11 @@ export interface ProcSource {
   /** Null: the machine has booted its memory only. */
   readonly perCpuChunks: PerCpuAllocator | null;
   readonly pages: { readonly frames: Frames; readonly vmstat: Vmstat };
+}
+
+/** What reports on object caches read besides. */
+export interface SlabSource {
+  readonly slabs: SlabCaches;
+  readonly perCpu: PerCpu;
+  readonly functions: Functions;
 }

@@ -318,7 +318,9 @@ function kmallocOptions(
   index: number,
 ): { name: string; objectBytes: number; alignBytes: number; flags: number } {
   const objectBytes = KMALLOC_SIZES[index];
-  let flags: number = SlabFlag.PANIC;
+  let flags: number = SlabFlag.PANIC | SlabFlag.KMALLOC;
+  if (type === KmallocType.NORMAL) flags |= SlabFlag.NO_MERGE;
+  if (type === KmallocType.CGROUP) flags |= SlabFlag.ACCOUNT;
   if (type === KmallocType.RECLAIM) flags |= SlabFlag.RECLAIM_ACCOUNT;
   if (type === KmallocType.DMA) flags |= SlabFlag.CACHE_DMA;
   const alignBytes = Math.min(PAGE_BYTES, objectBytes & -objectBytes);

@@ -3,6 +3,7 @@ import { procNames } from "../../../src/procfs/reports.ts";
 import { smpsim } from "../../support/cli.ts";
 import { projectFolder } from "../../support/folder.ts";
 import * as grammar from "../../support/proc-grammar.ts";
+import { parseSlabinfo } from "../../support/slab-grammar.ts";
 
 const MISBEHAVE = `${projectFolder}/test/support/programs/misbehave.ts`;
 const SMALL = ["--cpus", "2", "--memory", "64MiB"];
@@ -33,6 +34,15 @@ describe("proc", () => {
     expect(code).toBe(0);
   });
 
+  test("object caches after a workload that has some", async () => {
+    const after = ["--after", "kmalloc-mix", "--seconds", "0.1"];
+    const { stdout } = await smpsim("proc", "slabinfo", ...SMALL, ...after);
+    const rows = parseSlabinfo(stdout);
+    expect(rows.map(({ name }) => name)).toContain("kmalloc-96");
+    const one = await smpsim("proc", "/sys/kernel/slab/kmalloc-96/objs_per_slab", ...SMALL, ...after);
+    expect(one.stdout).toBe("42\n");
+  });
+
   test("measures the latency matrix with options of that workload", async () => {
     const { stdout } = await smpsim(
       "proc",
@@ -55,7 +65,11 @@ describe("proc", () => {
   });
 
   test.each([
-    [["slabinfo"], 'proc: there is no report "slabinfo"; valid are buddyinfo, '],
+    [
+      ["sys/kernel/slab/bios", ...SMALL],
+      'there is no cache "bios"; there are none until a program makes one',
+    ],
+    [["slubinfo"], 'proc: there is no report "slubinfo"; valid are buddyinfo, '],
     [["meminfo", "--seconds", "1"], "--seconds: it needs --after WORKLOAD"],
     [["core-latency", "--after", "page-bulk"], "--after: report core-latency measures by a run of its own"],
     [["meminfo", "--set", "order=3"], "order"],

@@ -152,7 +152,7 @@ test("every report can be read again and again, and changes no counter", async (
 
 test("what cannot be read is refused", async () => {
   const machine = await Machine.boot({ cpus: 1, memory: "64MiB" });
-  await expect(machine.proc("slabinfo")).rejects.toThrow(UsageError);
+  await expect(machine.proc("slubinfo")).rejects.toThrow(UsageError);
   await expect(machine.proc("core-latency", { trips: 20, batches: 3 })).rejects.toThrow(
     "core-latency: it needs at least 2 CPUs",
   );

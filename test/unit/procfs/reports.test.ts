@@ -279,9 +279,12 @@ describe("the registry", () => {
     );
   });
 
-  test.each(["slabinfo", "toString", "/proc/"])("%s is refused with what is there", (name) => {
-    expect(() => reportNamed(name)).toThrow(
-      `proc: there is no report "${name}"; valid are buddyinfo, pagetypeinfo, `,
-    );
-  });
+  test.each(["slubinfo", "toString", "/proc/", "sys/kernel", "sys/kernel/slabs/x"])(
+    "%s is refused with what is there",
+    (name) => {
+      expect(() => reportNamed(name)).toThrow(
+        `proc: there is no report "${name}"; valid are buddyinfo, pagetypeinfo, `,
+      );
+    },
+  );
 });
