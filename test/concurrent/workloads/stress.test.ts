@@ -7,7 +7,7 @@ import { describeProgram, resolveProgram, workloadNames } from "../../../src/mac
 import { operationsOf, runOn, runWell } from "../../support/run-workload.ts";
 
 const CORRUPTION = join(import.meta.dirname, "../../support/programs/stress-corruption.ts");
-const WORKLOADS = ["lock-stress", "ipi-stress", "percpu-stress"];
+const WORKLOADS = ["lock-stress", "ipi-stress", "percpu-stress", "percpu-churn"];
 
 afterAll(destroyIdlePools);
 
@@ -26,7 +26,9 @@ describe.each(WORKLOADS)("%s", (workload) => {
     [8, "free", 3],
   ] as const)("on %i CPUs, tokens %s", async (cpus, tokens, seed) => {
     const result = await runWell({ cpus, tokens, seed }, workload, { operations: 500 });
-    expect(operationsOf(result, "stress")).toEqual(new Array(cpus).fill(500));
+    expect(operationsOf(result, workload === "percpu-churn" ? "churn" : "stress")).toEqual(
+      new Array(cpus).fill(500),
+    );
   });
 });
 
