@@ -32,7 +32,7 @@ function banner(config: ResolvedConfig): string {
 /** Formats the machine on the boot CPU; returns its kernel and the boot log. */
 export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly string[] } {
   const { memory, config } = parts;
-  const image = declareKernel(config.topology, config.boot);
+  const image = declareKernel(config.topology, config.boot, config.shape.slab);
   let spin: SpinLocks | null = null;
   let pages: PageAllocator | null = null;
   const { record, log } = bootMemory({
@@ -60,7 +60,8 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
 
 /** Builds the kernel of a CPU other than the boot CPU, over what that has formatted. */
 export function attachKernel(parts: BootParts): Kernel {
-  const image = declareKernel(parts.config.topology, parts.config.boot);
+  const { topology, boot, shape } = parts.config;
+  const image = declareKernel(topology, boot, shape.slab);
   const record = attachMemory(parts.memory, image.layout);
   return buildKernel(parts, image, record, { spin: null, pages: null });
 }

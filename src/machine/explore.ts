@@ -343,6 +343,10 @@ function bootFor(
     memory: description.memory ?? DEFAULT_MEMORY,
     mode: "explore",
     seed: BOOT_SEED,
+    ...(description.slab === undefined ? {} : { slab: description.slab }),
+    ...(description.nodes === undefined
+      ? {}
+      : { nodes: description.nodes, cpuNodes: Array.from({ length: shape.cpus }, () => 0) }),
     mutants: shape.mutants,
     trace: shape.trace,
   });

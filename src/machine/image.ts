@@ -4,6 +4,7 @@
 
 import type { Topology } from "../hardware/topology.ts";
 import { ImageLayout, type PerCpuSlot, type Slot } from "../memory/image.ts";
+import type { SlabKind } from "../memory/shape.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
 import { PERCPU_DYNAMIC_BYTES, PERCPU_RESERVED_BYTES } from "../mm/boot/percpu-chunk.ts";
@@ -45,7 +46,7 @@ export interface KernelImage {
 /** Sizes that boot may be given, and that decide what is declared. */
 export type ImageOptions = Pick<BootOptions, "perCpuReservedBytes" | "perCpuDynamicBytes">;
 
-export function declareKernel(topology: Topology, boot: ImageOptions): KernelImage {
+export function declareKernel(topology: Topology, boot: ImageOptions, slab: SlabKind): KernelImage {
   const layout = new ImageLayout();
   const cpus = topology.possibleCpus;
   return {
@@ -65,7 +66,7 @@ export function declareKernel(topology: Topology, boot: ImageOptions): KernelIma
     tasks: Tasks.declare(layout),
     waitEntries: WaitQueues.declare(layout),
     semaphoreWaiters: Semaphores.declare(layout),
-    slabs: SlabCaches.declare(layout),
+    slabs: SlabCaches.declare(layout, slab, topology.nodes),
     kmalloc: Kmalloc.declare(layout),
     maple: MapleTrees.declare(layout),
     failslab: Failslab.declare(layout),

@@ -168,6 +168,7 @@ export class Kernel {
       kind: parts.config.shape.slab,
       slots: image.slabs,
       localNode: this.topology.cpuNode[cpu.id],
+      cpuNode: this.topology.cpuNode,
       possibleCpus: this.topology.possibleCpus,
       report,
     });
@@ -178,7 +179,7 @@ export class Kernel {
     this.mempools = new Mempools({ ...this, locks });
     this.dmaPools = new DmaPools({ ...this, locks, hasDmaZone, hasDma32Zone: dma32Bytes > dmaBytes, report });
     this.mapleTrees = new MapleTrees({ ...this, slot: image.maple });
-    installTick(cpu, this.rcu, this.pages);
+    installTick(cpu, this.rcu, this.pages, this.slabs);
   }
 
   /** Registers what boot has placed. */

@@ -5,6 +5,8 @@
  * thousands of interleavings can be tried, and whose `check` says at rest what must hold.  It also exports `describe`.
  */
 
+import type { SlabKind } from "../memory/shape.ts";
+
 export interface ScenarioDescription {
   readonly name: string;
   /** One line. */
@@ -15,6 +17,10 @@ export interface ScenarioDescription {
   readonly minCpus?: number;
   /** RAM, as "2MiB".  Default 1MiB. */
   readonly memory?: string;
+  /** NUMA nodes; all CPUs are on the first.  Default 1. */
+  readonly nodes?: number;
+  /** The allocator of objects.  Default SLUB. */
+  readonly slab?: SlabKind;
   /** Defects in the real code that it is meant to find. */
   readonly mutants: readonly string[];
   /** Steps after which an execution counts as a livelock.  Default 20,000. */

@@ -64,10 +64,12 @@ export const LockClass = {
   VMAP_BLOCK: 54,
   VMAP_BLOCK_QUEUE: 55,
   PERCPU_ALLOC: 56,
+  SLAB_ALIEN: 57,
+  SLOB: 58,
 } as const;
 
 /** Classes, unused numbers included: ids are 0 to LOCK_CLASSES - 1. */
-export const LOCK_CLASSES = 57;
+export const LOCK_CLASSES = 60;
 
 const NAMES: Readonly<Record<number, string>> = {
   [LockClass.NONE]: "(no class)",
@@ -109,6 +111,8 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.TASKLIST]: "tasklist_lock",
   [LockClass.PCPU_DRAIN]: "pcpu_drain_mutex",
   [LockClass.OOM]: "oom_lock",
+  [LockClass.SLAB_ALIEN]: "&alc->lock",
+  [LockClass.SLOB]: "slob_lock",
   [LockClass.KMALLOC]: "kmalloc_mutex",
   [LockClass.PERCPU_ALLOC]: "pcpu_alloc_mutex",
   [LockClass.TEST_A]: "test_a",

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import type { MachineConfig } from "../../src/machine/config.ts";
+import { type MachineConfig, SLABS } from "../../src/machine/config.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
 
@@ -14,13 +14,19 @@ afterAll(destroyIdlePools);
  * Goal: nothing is given twice, nothing lost, all pages come back.  Method: every owner stamps its objects, hands them on,
  * and others free them; at rest the whole kernel is checked, and the free pages are counted before and after.
  */
-test.each<[string, MachineConfig, number]>([
+const MACHINES: [string, MachineConfig, number][] = [
   ["2 CPUs", { cpus: 2, seed: 21 }, 8_000],
   ["8 CPUs that run freely", { cpus: 8, tokens: "free", seed: 22 }, 1_500],
   ["8 CPUs on 4 nodes", { cpus: 8, nodes: 4, memory: "128MiB", seed: 23 }, 1_500],
   ["simulated time", { cpus: 4, mode: "virtual", seed: 24 }, 400],
-])("every object is singly owned, and none is lost: %s", async (name, config, operations) => {
-  console.log(`slab-churn, ${name}, seed ${config.seed}`);
+];
+
+test.each(
+  SLABS.flatMap((slab) =>
+    MACHINES.map(([name, config, operations]) => [slab, name, { ...config, slab }, operations] as const),
+  ),
+)("%s: every object is singly owned, and none is lost: %s", async (slab, name, config, operations) => {
+  console.log(`slab-churn, ${slab}, ${name}, seed ${config.seed}`);
   const machine = await Machine.boot({ memory: "64MiB", checks: true, ...config });
   const freeOf = async (): Promise<number> => {
     const { fault, report } = await machine.check();

@@ -58,6 +58,12 @@ export const SlabPage = overlay(
     onNodeList: word("lock:list_lock", "flags"),
     /** First slab of a CPU's partial list only: slabs on that list. */
     slabs: word("owner-cpu", "counter"),
+    /** SLAB: where the indexes of its free objects are, if not behind its objects; 0 none.  SLOB: its first free block. */
+    freelist: word("hint:list_lock", "pointer:object"),
+    /** SLAB: its first object, behind its colour. */
+    firstObject: word("holder", "pointer:object"),
+    /** SLAB: objects that are in use or in arrays.  SLOB: free units. */
+    active: word("lock:list_lock", "counter"),
   },
 );
 

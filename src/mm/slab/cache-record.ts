@@ -8,7 +8,8 @@ import { bug } from "../../memory/bug.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { PAGE_BYTES, WORD_BYTES } from "../../memory/units.ts";
 import type { FunctionId } from "../../sync/functions.ts";
-import { type CacheRef, KmemCache, NAME_BYTES } from "./kmem-cache.ts";
+import { NAME_BYTES } from "./cache-fields.ts";
+import { type CacheRef, KmemCache } from "./kmem-cache.ts";
 import { SLAB_FLAGS } from "./slab-flags.ts";
 import { MAX_OBJECT_BYTES, slabLayout } from "./slab-layout.ts";
 import { MAX_OBJECTS } from "./slab-word.ts";
@@ -30,14 +31,14 @@ export interface CacheOptions {
 /** Linux: remote_node_defrag_ratio. */
 const REMOTE_RATIO = 1000;
 
-/** Writes everything about a cache but its parts on CPUs and nodes. */
+/** Writes everything about a cache of SLUB but its parts on CPUs and nodes. */
 export function writeCache(
   memory: Memory,
   cache: CacheRef,
   options: CacheOptions,
   machine: { readonly cpus: number; readonly cookie: number },
 ): void {
-  checkOptions(options);
+  writeIdentity(memory, cache, options);
   const { name, objectBytes, alignBytes = 0, flags = 0 } = options;
   const construct = options.construct ?? 0;
   const layout = slabLayout(
@@ -52,7 +53,6 @@ export function writeCache(
   write(KmemCache.size, layout.sizeBytes);
   write(KmemCache.offset, layout.offsetBytes);
   write(KmemCache.random, machine.cookie);
-  write(KmemCache.flags, flags);
   write(KmemCache.order, layout.order);
   write(KmemCache.objects, layout.objects);
   write(KmemCache.minOrder, layout.minOrder);
@@ -60,11 +60,18 @@ export function writeCache(
   write(KmemCache.minPartial, layout.minPartial);
   write(KmemCache.cpuPartial, layout.cpuPartial);
   write(KmemCache.cpuPartialSlabs, layout.cpuPartialSlabs);
-  write(KmemCache.objectSize, objectBytes);
   write(KmemCache.inuse, layout.inuseBytes);
   write(KmemCache.align, layout.alignBytes);
-  write(KmemCache.construct, construct);
   write(KmemCache.remoteRatio, REMOTE_RATIO);
+}
+
+/** Writes what any allocator's cache says of itself: name, flags, size of the object, constructor.  A bug when options are wrong. */
+export function writeIdentity(memory: Memory, cache: CacheRef, options: CacheOptions): void {
+  checkOptions(options);
+  const { name, objectBytes, flags = 0 } = options;
+  memory.write(cache + KmemCache.flags, flags);
+  memory.write(cache + KmemCache.objectSize, objectBytes);
+  memory.write(cache + KmemCache.construct, options.construct ?? 0);
   for (let i = 0; i < NAME_BYTES; i++) {
     const code = i < name.length ? name.charCodeAt(i) : 0;
     memory.writeByte((cache + KmemCache.name) * WORD_BYTES + i, code);

@@ -21,6 +21,7 @@ import { headOf, inuseOf, isFrozen } from "./slab-word.ts";
 
 /** What SLUB's check looks at. */
 interface SlubView {
+  readonly globals: Pointer;
   readonly slabs: SlabPages;
   readonly perCpu: PerCpu;
   readonly possibleCpus: number;
@@ -36,24 +37,13 @@ interface Place {
   readonly freelist: Pointer;
 }
 
-/** Every invariant of the allocator, and that the caches' own structures are counted like all objects; what each cache has. */
+/** Every invariant of the allocator, at rest; what each cache has. */
 export function checkSlabs(caches: SlabCaches): CacheCount[] {
-  const { memory } = caches;
   const all = caches.all();
-  if (all.length === 0) return [];
-  const counts = caches.allocator.check(all);
-  const expect = (field: number, structures: number): void => {
-    const cache = memory.read(caches.globals + field);
-    const count = counts.find((c) => c.cache === cache);
-    if (count?.active !== structures)
-      bug(`U1 cache ${count?.name}: ${count?.active} objects are in use, there are ${structures} of them`);
-  };
-  expect(SlabGlobals.kmemCache, all.length);
-  expect(SlabGlobals.kmemCacheNode, all.length * caches.nodes.length);
-  return counts;
+  return all.length === 0 ? [] : caches.allocator.check(all);
 }
 
-/** U1-U6 of all of SLUB's caches. */
+/** U1-U6 of all of SLUB's caches, and that their own structures are counted like all objects. */
 export function checkSlub(view: SlubView, all: readonly CacheRef[]): CacheCount[] {
   const { memory } = view.slabs;
   const slabsOf = new Map<CacheRef, PageRef[]>(all.map((cache) => [cache, []]));
@@ -63,7 +53,16 @@ export function checkSlub(view: SlubView, all: readonly CacheRef[]): CacheCount[
     if (known === undefined) bug(`${slabName(view.slabs, slab)} belongs to word ${cache}, which is no cache`);
     known.push(slab);
   }
-  return all.map((cache) => checkCache(view, cache, slabsOf.get(cache) ?? []));
+  const counts = all.map((cache) => checkCache(view, cache, slabsOf.get(cache) ?? []));
+  const expect = (field: number, structures: number): void => {
+    const cache = memory.read(view.globals + field);
+    const count = counts.find((c) => c.cache === cache);
+    if (count?.active !== structures)
+      bug(`U1 cache ${count?.name}: ${count?.active} objects are in use, there are ${structures} of them`);
+  };
+  expect(SlabGlobals.kmemCache, all.length);
+  expect(SlabGlobals.kmemCacheNode, all.length * view.nodes.length);
+  return counts;
 }
 
 function checkCache(view: SlubView, cache: CacheRef, slabs: PageRef[]): CacheCount {

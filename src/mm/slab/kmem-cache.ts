@@ -8,13 +8,10 @@ import { array, embed, struct, word } from "../../memory/struct.ts";
 import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import { Mutex } from "../../sync/mutex.ts";
 import { SpinLock } from "../../sync/spinlock-layout.ts";
-import { MAX_NODES } from "../pages/page-flags.ts";
+import { CACHE_END, CACHE_HEAD, CACHE_MIDDLE } from "./cache-fields.ts";
 
 /** Word index of a struct kmem_cache. */
 export type CacheRef = Pointer;
-
-/** Bytes of a cache's name, the end included. */
-export const NAME_BYTES = 32;
 
 /**
  * What a CPU has of a cache.  `freelist` and `tid` change together, by `exchangePair` alone while `slab` stays: whoever
@@ -42,31 +39,6 @@ export const KmemCacheNode = struct("kmem_cache_node", {
   /** List head: slabs of which some objects are free. */
   partial: array(2, "lock:list_lock", "pointer:list_head"),
 });
-
-/** What every allocator's struct kmem_cache begins with.  Sizes are bytes; they are written once, when the cache is made. */
-const CACHE_HEAD = {
-  /** What each CPU has of it, in per-CPU memory: KmemCacheCpu in SLUB, an array of objects in SLAB. */
-  cpuSlab: word("holder", "pointer:percpu"),
-  /** From one object to the next. */
-  size: word("holder"),
-  flags: word("holder", "flags"),
-  objectSize: word("holder"),
-  order: word("holder"),
-  objects: word("holder", "counter"),
-  align: word("holder"),
-  /** Runs on each object when its slab is made; 0 none. */
-  construct: word("holder", "functionId"),
-} as const;
-
-/** Behind eight words of the allocator's own: these are at the same places in all of them. */
-const CACHE_MIDDLE = {
-  /** On the list of all caches. */
-  links: array(2, "lock:slab_mutex", "pointer:list_head"),
-  name: array(NAME_BYTES / WORD_BYTES, "holder", "bytes"),
-} as const;
-
-/** One structure a node; the struct ends with the machine's last. */
-const CACHE_END = { nodes: array(MAX_NODES, "holder", "pointer:kmem_cache_node") } as const;
 
 /** SLUB's. */
 export const KmemCache = struct("kmem_cache", {

@@ -44,9 +44,21 @@ export interface CacheCount {
   readonly active: number;
 }
 
-/** All but `objects`, `release`, `hasCpuPart`, `tick`, and `check` is called with slab_mutex held. */
+/** SLAB's periodic work of a CPU.  Linux: cache_reap. */
+export interface SlabReaper {
+  /** In the timer tick: notes when it is time. */
+  tick(): void;
+  /** One cache.  @holds slab_mutex */
+  reap(cache: CacheRef): void;
+  /** After the last cache. */
+  finish(): void;
+}
+
+/** All but `objects`, `release`, `reaper`'s tick, `hasCpuPart` and `check` is called with slab_mutex held. */
 export interface ObjectAllocator {
   readonly objects: ObjectPaths;
+  /** What gives memory back now and then; null where nothing does. */
+  readonly reaper: SlabReaper | null;
   /** Formats what the allocator has in the kernel image, on the boot CPU. */
   format(): void;
   /** Makes the first caches and puts them on the list.  Linux: kmem_cache_init. */
@@ -59,6 +71,8 @@ export interface ObjectAllocator {
   shrink(cache: CacheRef): boolean;
   /** Ends the parts of a cache that is shut down and on no list. */
   release(cache: CacheRef): void;
+  /** This CPU, and perhaps its node, gives up what it has of the cache: it goes offline. */
+  leave(cache: CacheRef): void;
   /** Whether `cpu` keeps anything of the cache to itself; a hint. */
   hasCpuPart(cache: CacheRef, cpu: number): boolean;
   /** This CPU gives up what it has of the cache; may run in an interrupt. */

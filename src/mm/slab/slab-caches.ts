@@ -24,6 +24,8 @@ import { Node } from "../pages/node.ts";
 import { type CacheOptions, readName } from "./cache-record.ts";
 import { type CacheRef, KmemCache, SlabGlobals, SlabState } from "./kmem-cache.ts";
 import type { ObjectAllocator, ObjectPaths, SlabInfo } from "./object-allocator.ts";
+import { SlabAllocator } from "./slab/slab-allocator.ts";
+import { declareSlab, type SlabImage } from "./slab/slab-image.ts";
 import { SlabFlag } from "./slab-flags.ts";
 import { NO_NODE, type SlabPages } from "./slab-pages.ts";
 import type { AllocatorParts, SlabParts } from "./slab-parts.ts";
@@ -34,6 +36,8 @@ const injectsFaults = shape.failslab;
 
 export interface SlabSlots {
   readonly globals: Slot;
+  /** What SLAB has in the kernel image; null with another allocator. */
+  readonly slab: SlabImage | null;
 }
 
 export class SlabCaches {
@@ -48,7 +52,8 @@ export class SlabCaches {
   declare private readonly objects: ObjectPaths;
   declare private readonly parts: SlabParts;
 
-  declare private readonly mutex: Pointer;
+  /** slab_mutex. */
+  declare readonly mutex: Pointer;
   declare private readonly flushFunction: FunctionId;
 
   constructor(parts: SlabParts) {
@@ -64,15 +69,18 @@ export class SlabCaches {
       (node) => cpu.memory.read(frames.nodeAt(node) + Node.presentPages) > 0,
     );
     const { globals, nodes } = this;
-    this.allocator = allocatorOf({ ...parts, globals, nodes });
+    this.allocator = allocatorOf({ ...parts, globals, nodes, reap: () => void this.reap() });
     this.objects = this.allocator.objects;
     this.flushFunction = parts.functions.register("flush_cpu_slab", (_cpu, cache) =>
       this.allocator.flushHere(cache),
     );
   }
 
-  static declare(layout: ImageLayout): SlabSlots {
-    return { globals: layout.place("slab_globals", SlabGlobals) };
+  static declare(layout: ImageLayout, kind: SlabKind, nodes: number): SlabSlots {
+    return {
+      globals: layout.place("slab_globals", SlabGlobals),
+      slab: kind === "slab" ? declareSlab(layout, nodes) : null,
+    };
   }
 
   /** First state, on the boot CPU. */
@@ -186,8 +194,28 @@ export class SlabCaches {
     const { memory, parts, globals } = this;
     if (memory.read(globals + globalField.state) !== SlabState.UP) return;
     parts.mutexes.lock(this.mutex);
-    for (const cache of this.all()) this.allocator.flushHere(cache);
+    for (const cache of this.all()) this.allocator.leave(cache);
     parts.mutexes.unlock(this.mutex);
+  }
+
+  /** For the timer tick. */
+  tick(): void {
+    this.allocator.reaper?.tick();
+  }
+
+  /**
+   * What the reaper does every two seconds: a part of what lies in arrays, and of free slabs, goes back.  False, and
+   * nothing is done, when somebody makes or ends a cache.  Linux: cache_reap.
+   */
+  reap(): boolean {
+    const { memory, parts, globals } = this;
+    const { reaper } = this.allocator;
+    if (reaper === null || memory.read(globals + globalField.state) !== SlabState.UP) return false;
+    if (!parts.mutexes.tryLock(this.mutex)) return false;
+    for (const cache of this.all()) reaper.reap(cache);
+    reaper.finish();
+    parts.mutexes.unlock(this.mutex);
+    return true;
   }
 
   /** All caches, oldest first; at rest, or with slab_mutex held. */
@@ -229,5 +257,7 @@ function allocatorOf(parts: AllocatorParts): ObjectAllocator {
   switch (parts.kind) {
     case "slub":
       return new SlubAllocator(parts);
+    case "slab":
+      return new SlabAllocator(parts);
   }
 }

@@ -30,7 +30,7 @@ const freesAtOnce = mutant("slab-free-before-grace");
 /** "From where this CPU's memory comes."  Linux: NUMA_NO_NODE. */
 export const NO_NODE = -1;
 /** What of a caller's flags reaches the page allocator.  Linux: GFP_RECLAIM_MASK | GFP_CONSTRAINT_MASK. */
-const PASSED =
+export const PASSED =
   Gfp.RECLAIM |
   F.HIGH |
   F.IO |

@@ -28,6 +28,8 @@ export interface SlabParts {
   readonly pages: PageAllocator;
   readonly failslab: Failslab;
   readonly localNode: number;
+  /** Each CPU's node. */
+  readonly cpuNode: readonly number[];
   /** CPUs that run programs: the orders of slabs follow from it. */
   readonly cpus: number;
   /** Housekeeping CPUs included. */
@@ -42,4 +44,6 @@ export interface AllocatorParts extends SlabParts {
   readonly globals: Pointer;
   /** Nodes with memory. */
   readonly nodes: readonly number[];
+  /** Runs the reaper over all caches, unless somebody has slab_mutex. */
+  readonly reap: () => void;
 }

@@ -45,6 +45,7 @@ const slabField = SlabPage;
 const PROMOTED = 32;
 
 export class SlubAllocator implements ObjectAllocator {
+  readonly reaper = null;
   declare readonly objects: Slub;
   declare readonly slabs: SlabPages;
   declare private readonly parts: AllocatorParts;
@@ -95,6 +96,11 @@ export class SlubAllocator implements ObjectAllocator {
       left += memory.load(node + nodeField.nrSlabs);
     }
     return left === 0;
+  }
+
+  /** Linux: slub_cpu_dead. */
+  leave(cache: CacheRef): void {
+    this.objects.flushCpu(cache);
   }
 
   hasCpuPart(cache: CacheRef, cpu: number): boolean {

@@ -13,7 +13,7 @@ function tickingCpu(): { cpu: Cpu; ticks: string[] } {
   const { cpu } = soloCpu();
   const ticks: string[] = [];
   const during = (what: string): void => void ticks.push(cpu.inInterrupt ? `${what} in interrupt` : what);
-  installTick(cpu, { tick: () => during("rcu") }, { tick: () => during("pages") });
+  installTick(cpu, { tick: () => during("rcu") }, { tick: () => during("pages") }, { tick: () => {} });
   return { cpu, ticks };
 }
 
@@ -30,7 +30,7 @@ describe("a tick", () => {
     const { pages, memory } = machine;
     const [cpu] = machine.cpus;
     const [locks] = machine.locks;
-    installTick(cpu, { tick: () => {} }, { tick: () => void pages.updateVmstat() });
+    installTick(cpu, { tick: () => {} }, { tick: () => void pages.updateVmstat() }, { tick: () => {} });
     const pcp = pages.lists.listsOf(machine.zones[0], 0);
     pages.freePage(pages.allocPage(Gfp.KERNEL));
     // More pages than the list may keep: the update gives them back.
