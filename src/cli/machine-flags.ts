@@ -27,6 +27,7 @@ export interface MachineFlags {
   readonly tokens?: number | "cores" | "free";
   readonly seed?: number;
   readonly lockstat?: boolean;
+  readonly slabDebug?: string;
   readonly slab?: string;
   readonly preset?: string;
   readonly config?: string;
@@ -54,6 +55,10 @@ export function addMachineFlags(command: Command): Command {
     .option("--tokens <n>", "CPUs that may run at once: a number, cores (the default) or free", parseTokens)
     .option("--seed <n>", "seed of every random choice, 0 to 4294967295 (default 1)", parseSeed)
     .option("--slab <name>", `allocator of objects: ${SLABS.join(", ")} (default ${DEFAULT_SHAPE.slab})`)
+    .option(
+      "--slab-debug <options>",
+      "debugging of object caches, as Linux's slab_debug=: FZPU, or P,kmalloc-*;FZ,other",
+    )
     .option("--lockstat", "measure how long locks are held, too")
     .option("--set <key=value>", "setting of the machine or the workload; repeatable", repeated)
     .option("--preset <name>", "a machine with a name: tiny, laptop, server, numa4")
@@ -77,6 +82,7 @@ export async function chooseMachine(flags: MachineFlags, workload: string | null
     ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
     ...(flags.tokens === undefined ? {} : { tokens: flags.tokens }),
     ...(flags.seed === undefined ? {} : { seed: flags.seed }),
+    ...(flags.slabDebug === undefined ? {} : { slabDebug: flags.slabDebug }),
     ...(flags.slab === undefined ? {} : { slab: flags.slab as SlabKind }),
     ...(flags.lockstat === undefined ? {} : { lockstat: flags.lockstat }),
     ...split.machine,

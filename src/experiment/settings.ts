@@ -81,6 +81,22 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
     valid: "interval,probability,space,times[,all]",
     help: "object allocations that fail",
   },
+  slabDebug: {
+    type: "text",
+    valid: "F, Z, P, U, O and caches' names, as Linux's slab_debug=",
+    help: "debugging of object caches",
+  },
+  slabPanic: {
+    type: "boolean",
+    valid: "true, false",
+    help: "the first report of a damaged object stops the machine",
+  },
+  slabMerge: { type: "boolean", valid: "true, false", help: "object caches of a kind share their slabs" },
+  slabRandom: {
+    type: "boolean",
+    valid: "true, false",
+    help: "objects of a new slab are handed out in a random order",
+  },
   padding: {
     type: "boolean",
     valid: "true, false",

@@ -17,10 +17,12 @@ import {
 import { MAX_RAM_BYTES, PAGE_BYTES } from "../memory/units.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import type { FaultSettings } from "../mm/slab/failslab.ts";
+import type { SlabSettings } from "../mm/slab/slab-settings.ts";
 import type { Profile } from "../schedule/virtual/profile.ts";
 import { topologyDefaults } from "../schedule/virtual/profile-topology.ts";
 import { DEFAULT_PROFILE, loadProfile } from "../schedule/virtual/profiles.ts";
 import { parseFailslab } from "./fault-settings.ts";
+import { SLAB_CHOICE_KEYS, type SlabChoice, slabSettingsOf } from "./slab-choice.ts";
 
 export const MAX_CPUS = 256;
 const MIN_MEMORY_BYTES = 512 * 1024;
@@ -47,7 +49,7 @@ const TOPOLOGY_KEYS = [
 export type TopologyChoice = Pick<TopologyConfig, (typeof TOPOLOGY_KEYS)[number]>;
 
 /** Everything a user may choose; all fields have defaults. */
-export interface MachineConfig extends TopologyChoice {
+export interface MachineConfig extends TopologyChoice, SlabChoice {
   /** Simulated CPUs, 1 to 256.  Default: the host's cores. */
   readonly cpus?: number;
   /** RAM, in bytes or as "256MiB", "2GiB"; 512 KiB to 8 GiB.  Default 256MiB. */
@@ -104,6 +106,7 @@ export interface ResolvedConfig {
   readonly boot: Omit<BootOptions, "banner">;
   /** Which object allocations fail; null: the shape has no fault injection. */
   readonly failslab: FaultSettings | null;
+  readonly slabSettings: SlabSettings;
   readonly seed: number;
   /** The simulated machine; null outside virtual time. */
   readonly profile: Profile | null;
@@ -131,6 +134,7 @@ export const CONFIG_KEYS: readonly string[] = [
   "pageLists",
   "slab",
   "failslab",
+  ...SLAB_CHOICE_KEYS,
   "minFreeKbytes",
   "pcpBatch",
   "pcpHigh",
@@ -177,6 +181,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       ...(topology.presentPages <= 1024 ? { perCpuReservedBytes: 0, perCpuDynamicBytes: 4096 } : {}),
     },
     failslab: config.failslab === undefined ? null : parseFailslab(config.failslab),
+    slabSettings: slabSettingsOf(config),
     seed: integer("seed", config.seed ?? 1, 0, 0xffffffff),
     profile,
     switchAtEvery: oneOf("switch", config.switch ?? "marked", ["marked", "all"]) === "all",

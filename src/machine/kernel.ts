@@ -166,6 +166,7 @@ export class Kernel {
       ...this,
       locks,
       kind: parts.config.shape.slab,
+      settings: parts.config.slabSettings,
       slots: image.slabs,
       localNode: this.topology.cpuNode[cpu.id],
       cpuNode: this.topology.cpuNode,

@@ -61,6 +61,7 @@ export function writeCache(
   write(KmemCache.cpuPartial, layout.cpuPartial);
   write(KmemCache.cpuPartialSlabs, layout.cpuPartialSlabs);
   write(KmemCache.inuse, layout.inuseBytes);
+  write(KmemCache.redLeft, layout.redLeftBytes);
   write(KmemCache.align, layout.alignBytes);
   write(KmemCache.remoteRatio, REMOTE_RATIO);
 }

@@ -16,6 +16,7 @@ import { readName } from "./cache-record.ts";
 import { type CacheRef, KmemCache, KmemCacheCpu, KmemCacheNode, SlabGlobals } from "./kmem-cache.ts";
 import type { CacheCount } from "./object-allocator.ts";
 import type { SlabCaches } from "./slab-caches.ts";
+import { SLAB_DEBUG_FLAGS, SlabFlag } from "./slab-flags.ts";
 import type { SlabPages } from "./slab-pages.ts";
 import { headOf, inuseOf, isFrozen } from "./slab-word.ts";
 
@@ -33,6 +34,8 @@ interface Place {
   readonly name: string;
   readonly isCpuSlab: boolean;
   readonly onNode: boolean;
+  /** On a node's list of full slabs. */
+  readonly isFull?: boolean;
   /** This CPU's own free list. */
   readonly freelist: Pointer;
 }
@@ -127,6 +130,17 @@ function placesOf(view: SlubView, cache: CacheRef, cacheName: string): Map<PageR
     for (let link = memory.read(head); link !== head; link = memory.read(link)) {
       meet(link - PAGE_LINKS, { name, isCpuSlab: false, onNode: true, freelist: 0 });
     }
+    const fullHead = node + KmemCacheNode.full;
+    checkedListLength(memory, fullHead, `D2 ${name}`, memory.load(node + KmemCacheNode.nrSlabs));
+    for (let link = memory.read(fullHead); link !== fullHead; link = memory.read(link)) {
+      meet(link - PAGE_LINKS, {
+        name: `${name} full list`,
+        isCpuSlab: false,
+        onNode: false,
+        isFull: true,
+        freelist: 0,
+      });
+    }
   }
   return found;
 }
@@ -137,21 +151,25 @@ function checkSlab(pages: SlabPages, cache: CacheRef, slab: PageRef, places: rea
   const name = slabName(pages, slab);
   const word = memory.load(slab + SlabPage.counters);
   const objects = memory.read(slab + SlabPage.objects);
+  const left = memory.read(cache + KmemCache.redLeft) >> 2;
   const free = new Set<Pointer>();
   const collect = (first: Pointer): number => {
     const before = free.size;
     for (let object = first; object !== 0; object = pages.next(cache, object)) {
       if (pages.slabOf(object) !== slab) bug(`U1 ${name}: free object at word ${object} is not in it`);
-      pages.headFor(cache, slab, object);
+      pages.headFor(cache, slab, object - left);
       if (free.has(object)) bug(`U2 ${name}: object at word ${object} is free twice`);
       free.add(object);
     }
     return free.size - before;
   };
-  const own = collect(pages.objectAt(cache, slab, headOf(word)));
+  const first = pages.objectAt(cache, slab, headOf(word));
+  const own = collect(first === 0 ? 0 : first + left);
   if (inuseOf(word) !== objects - own)
     bug(`U1 ${name}: ${own} of ${objects} objects are free, inuse is ${inuseOf(word)}`);
   for (const { freelist } of places) collect(freelist);
+  const flags = memory.read(cache + KmemCache.flags);
+  if ((flags & SLAB_DEBUG_FLAGS) !== 0) return checkDebugSlab(pages, cache, slab, places, own);
   const where = places.map((place) => place.name).join(" and ");
   const holders = places.filter((place) => place.isCpuSlab).length;
   if (isFrozen(word) !== (holders === 1 && places.length === 1))
@@ -162,6 +180,31 @@ function checkSlab(pages: SlabPages, cache: CacheRef, slab: PageRef, places: rea
   const flag = memory.read(slab + SlabPage.onNodeList);
   if (flag !== listed) bug(`U4 ${name}: onNodeList is ${flag}, it is in ${where || "no list"}`);
   return objects - free.size;
+}
+
+/** D1, D2 of one slab of a cache with debugging, `free` of whose objects are; its objects that are given out. */
+function checkDebugSlab(
+  pages: SlabPages,
+  cache: CacheRef,
+  slab: PageRef,
+  places: readonly Place[],
+  free: number,
+): number {
+  const { memory } = pages;
+  const name = slabName(pages, slab);
+  const where = places.map((place) => place.name).join(" and ") || "no list";
+  const objects = memory.read(slab + SlabPage.objects);
+  const isOutOfUse = isFrozen(memory.load(slab + SlabPage.counters));
+  if (places.some((place) => place.isCpuSlab)) bug(`D1 ${name}: it is in ${where}`);
+  const listsFull = (memory.read(cache + KmemCache.flags) & SlabFlag.STORE_USER) !== 0;
+  const isPartial = free > 0;
+  const expected = !isOutOfUse && (isPartial || listsFull) ? 1 : 0;
+  const fits = places.length === expected && places.every((place) => (place.isFull ?? false) === !isPartial);
+  if (!fits || (isOutOfUse && isPartial))
+    bug(`${isOutOfUse ? "D1" : "D2"} ${name}: ${free} objects are free, it is in ${where}`);
+  const flag = memory.read(slab + SlabPage.onNodeList);
+  if (flag !== (isPartial ? 1 : 0)) bug(`D2 ${name}: onNodeList is ${flag}, it is in ${where}`);
+  return objects - free;
 }
 
 /** The heads of all slabs of the machine. */

@@ -38,6 +38,8 @@ export const KmemCacheNode = struct("kmem_cache_node", {
   pad: word("boot"),
   /** List head: slabs of which some objects are free. */
   partial: array(2, "lock:list_lock", "pointer:list_head"),
+  /** List head: slabs of which none is, of caches with STORE_USER. */
+  full: array(2, "lock:list_lock", "pointer:list_head"),
 });
 
 /** SLUB's. */
@@ -56,7 +58,8 @@ export const KmemCache = struct("kmem_cache", {
   remoteRatio: word("holder"),
   ...CACHE_MIDDLE,
   cpuPartial: word("holder", "counter"),
-  pad: word("boot"),
+  /** Before each object, its left red zone.  Linux: red_left_pad. */
+  redLeft: word("holder"),
   ...CACHE_END,
 });
 
@@ -72,6 +75,10 @@ export const SlabGlobals = struct("slab_globals", {
   /** The caches that caches and their nodes come from. */
   kmemCache: word("lock:slab_mutex", "pointer:kmem_cache"),
   kmemCacheNode: word("lock:slab_mutex", "pointer:kmem_cache"),
+  /** 1 after the first report of a damaged object. */
+  taint: word("atomic", "flags"),
+  /** Names of places in the code, once a cache has STORE_USER.  See slab-track. */
+  places: word("hint:slab_mutex", "pointer:slab_place"),
   pad: word("boot"),
   /** List head: all caches.  Linux: slab_caches. */
   caches: array(2, "lock:slab_mutex", "pointer:list_head"),

@@ -40,6 +40,11 @@ const staysFrozen = mutant("slub-stays-frozen");
 /** A node's list is taken from without its lock. */
 const takesUnlocked = mutant("slub-partial-unlocked");
 
+/** Takes a single object of a slab of a node's list, where a whole slab is not to be had: slub-debug. */
+export interface SingleTaker {
+  takeSingle(cache: CacheRef, node: Pointer): Pointer;
+}
+
 export interface PartialParts {
   readonly cpu: Cpu;
   readonly locks: SpinLocks;
@@ -86,19 +91,21 @@ export class PartialLists {
 
   /**
    * A slab with free objects, for this CPU alone: from `node`, else, unless the caller insists on that node, from the
-   * nearest with more than it should keep; 0 when there is none.  Linux: get_partial.
+   * nearest with more than it should keep; 0 when there is none.  With `single`, an object of such a slab.
+   * Linux: get_partial.
    */
-  take(cache: CacheRef, gfp: number, node: number): PageRef {
+  take(cache: CacheRef, gfp: number, node: number, single: SingleTaker | null = null): PageRef {
     const wanted = node === NO_NODE ? this.localNode : node;
-    const slab = this.takeFrom(cache, this.memory.read(cache + cacheField.nodes + wanted));
+    const slab = this.takeFrom(cache, this.memory.read(cache + cacheField.nodes + wanted), single);
     if (slab !== 0 || (node !== NO_NODE && (gfp & GfpFlag.THISNODE) !== 0)) return slab;
-    return this.takeAnywhere(cache, gfp);
+    return this.takeAnywhere(cache, gfp, single);
   }
 
   /** Linux: get_partial_node.  @takes list_lock */
-  private takeFrom(cache: CacheRef, node: Pointer): PageRef {
+  private takeFrom(cache: CacheRef, node: Pointer, single: SingleTaker | null): PageRef {
     const { memory, locks, cpu } = this;
     if (node === 0 || memory.read(node + nodeField.nrPartial) === 0) return 0;
+    if (single !== null) return single.takeSingle(cache, node);
     const cpuSlabs = memory.read(cache + cacheField.cpuPartialSlabs);
     const enough = cpuSlabs === 0 ? -1 : cpuSlabs / 2;
     const head = node + nodeField.partial;
@@ -123,7 +130,7 @@ export class PartialLists {
   }
 
   /** Linux: get_any_partial. */
-  private takeAnywhere(cache: CacheRef, gfp: number): PageRef {
+  private takeAnywhere(cache: CacheRef, gfp: number, single: SingleTaker | null): PageRef {
     const { memory, slabs } = this;
     const { frames } = slabs;
     if (frames.nodeCount === 1) return 0;
@@ -136,7 +143,7 @@ export class PartialLists {
       const node = memory.read(cache + cacheField.nodes + nid);
       const isRich =
         node !== 0 && memory.read(node + nodeField.nrPartial) > memory.read(cache + cacheField.minPartial);
-      const slab = isRich ? this.takeFrom(cache, node) : 0;
+      const slab = isRich ? this.takeFrom(cache, node, single) : 0;
       if (slab !== 0) return slab;
     }
     return 0;

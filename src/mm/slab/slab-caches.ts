@@ -181,6 +181,20 @@ export class SlabCaches {
     return isEmpty;
   }
 
+  /**
+   * Looks at every object of a cache with debugging that lies on a list, and reports what is damaged: slabs looked at,
+   * reports made.  Linux: validate_slab_cache.
+   * @may-sleep
+   */
+  validate(cache: CacheRef): { slabs: number; errors: number } {
+    const { parts } = this;
+    parts.mutexes.lock(this.mutex);
+    this.flushAll(cache);
+    const found = this.allocator.validate(cache);
+    parts.mutexes.unlock(this.mutex);
+    return found;
+  }
+
   /** All CPUs give up what they have of the cache.  Linux: flush_all, drain_cpu_caches.  @may-sleep */
   flushAll(cache: CacheRef): void {
     const { calls, online } = this.parts;

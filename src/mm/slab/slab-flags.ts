@@ -40,3 +40,5 @@ export const SLAB_FLAGS = Object.values(SlabFlag).reduce((all, flag) => all | fl
 const { CONSISTENCY_CHECKS, RED_ZONE, POISON, STORE_USER } = SlabFlag;
 /** A cache with any of them has no CPU slabs: every allocation and free goes through its checks. */
 export const SLAB_DEBUG_FLAGS = CONSISTENCY_CHECKS | RED_ZONE | POISON | STORE_USER;
+/** Those that need room beside the objects.  Linux: DEBUG_METADATA_FLAGS. */
+export const SLAB_METADATA_FLAGS = RED_ZONE | POISON | STORE_USER;

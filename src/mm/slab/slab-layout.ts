@@ -11,13 +11,17 @@
 import { PAGE_BYTES, PAGE_SHIFT } from "../../memory/units.ts";
 import { SLAB_DEBUG_FLAGS, SlabFlag } from "./slab-flags.ts";
 
-/** Size of a pointer in the kernel that is modelled; also the least alignment. */
-const POINTER_BYTES = 8;
+/** Bytes of what an object may be followed by. */
+export const PartBytes = {
+  /** A pointer in the kernel that is modelled; also the least alignment. */
+  POINTER: 8,
+  /** One struct track, with a stack depot's handle; an object under STORE_USER has two. */
+  TRACK: 32,
+  /** What a kmalloc object under STORE_USER says of the bytes that were asked for. */
+  REQUEST: 4,
+} as const;
+const POINTER_BYTES: number = PartBytes.POINTER;
 const LINE_BYTES = 64;
-/** Of one struct track, with a stack depot's handle; an object under STORE_USER has two. */
-export const TRACK_BYTES = 32;
-/** What a kmalloc object under STORE_USER says of the bytes that were asked for. */
-const REQUEST_BYTES = 4;
 /** Linux: slub_max_order. */
 const SLAB_MAX_ORDER = 3;
 /** Linux: MIN_PARTIAL, MAX_PARTIAL. */
@@ -91,6 +95,11 @@ export function slabLayout(shape: ObjectShape, cpus: number): SlabLayout {
   };
 }
 
+/** The least orders of a slab that holds one object, and of one that holds what its user sees of it. */
+export function leastOrders(shape: ObjectShape, cpus: number): { minOrder: number; plainOrder: number } {
+  return { minOrder: slabLayout(shape, cpus).minOrder, plainOrder: orderOf(shape.objectBytes) };
+}
+
 /**
  * What surrounds an object: red zones, free pointer, tracks.  An object is
  *
@@ -118,8 +127,8 @@ function calculateSizes(
   // Else it lies near the middle of the object, out of reach of what runs over an end.
   const inside = Math.floor(objectBytes / 2 / POINTER_BYTES) * POINTER_BYTES;
   let bytes = isOutside ? inuseBytes + POINTER_BYTES : inuseBytes;
-  if (has(SlabFlag.STORE_USER)) bytes += 2 * TRACK_BYTES;
-  if (keepsRequest) bytes += REQUEST_BYTES;
+  if (has(SlabFlag.STORE_USER)) bytes += 2 * PartBytes.TRACK;
+  if (keepsRequest) bytes += PartBytes.REQUEST;
   const redLeftBytes = isRed ? alignTo(POINTER_BYTES, alignBytes) : 0;
   if (isRed) bytes += POINTER_BYTES + redLeftBytes;
   return {

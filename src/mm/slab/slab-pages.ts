@@ -17,7 +17,9 @@ import { Page, type PageRef, PageType } from "../pages/page.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
 import { SlabPage, TailPage } from "../pages/page-overlays.ts";
 import { type CacheRef, KmemCache, KmemCacheNode } from "./kmem-cache.ts";
-import { SlabFlag } from "./slab-flags.ts";
+import { type ObjectBytes, Poison } from "./object-bytes.ts";
+import { SLAB_DEBUG_FLAGS, SlabFlag } from "./slab-flags.ts";
+import type { Tracks } from "./slab-track.ts";
 import { inuseOf, isFrozen, slabWord } from "./slab-word.ts";
 
 const cacheField = KmemCache;
@@ -51,6 +53,8 @@ export interface SlabPageParts {
   readonly pages: PageAllocator;
   readonly functions: Functions;
   readonly rcu: Rcu;
+  readonly bytes: ObjectBytes;
+  readonly tracks: Tracks;
 }
 
 export class SlabPages {
@@ -59,15 +63,19 @@ export class SlabPages {
   declare private readonly pages: PageAllocator;
   declare private readonly functions: Functions;
   declare private readonly rcu: Rcu;
+  declare private readonly bytes: ObjectBytes;
+  declare private readonly tracks: Tracks;
   declare private readonly rcuFreeSlab: FunctionId;
   declare private readonly memMap: Pointer;
 
-  constructor({ pages, functions, rcu }: SlabPageParts) {
+  constructor({ pages, functions, rcu, bytes, tracks }: SlabPageParts) {
     this.memory = pages.frames.memory;
     this.frames = pages.frames;
     this.pages = pages;
     this.functions = functions;
     this.rcu = rcu;
+    this.bytes = bytes;
+    this.tracks = tracks;
     this.rcuFreeSlab = functions.register("rcu_free_slab", (_cpu, head) =>
       this.freePages(head - slabField.next),
     );
@@ -92,8 +100,8 @@ export class SlabPages {
     memory.write(slot, cookie === 0 ? next : next ^ cookie ^ swapBytes(slot));
   }
 
-  /** The slab that `object` lies in.  A bug when it is no slab's.  Linux: virt_to_slab. */
-  slabOf(object: Pointer): PageRef {
+  /** The slab that `object` lies in, or 0.  Linux: virt_to_slab. */
+  slabAt(object: Pointer): PageRef {
     const { memory } = this;
     let page = this.memMap + (object >> 10) * 16;
     let type = memory.read(page + pageField.type) & 0xff;
@@ -101,8 +109,14 @@ export class SlabPages {
       page = memory.read(page + TailPage.head);
       type = memory.read(page + pageField.type) & 0xff;
     }
-    if (type !== PageType.SLAB) bug(`word ${object} is not in a slab: its page has type ${type}`);
-    return page;
+    return type === PageType.SLAB ? page : 0;
+  }
+
+  /** The slab that `object` lies in.  A bug when it is no slab's. */
+  slabOf(object: Pointer): PageRef {
+    const slab = this.slabAt(object);
+    if (slab === 0) this.reportNoSlab(object);
+    return slab;
   }
 
   /** First object of a slab. */
@@ -215,12 +229,27 @@ export class SlabPages {
     this.countPages(cache, slab, 1 << order);
     const words = memory.read(cache + cacheField.size) >> 2;
     const construct = memory.read(cache + cacheField.construct);
-    let object = frameOf(pfn);
+    const isDebug = (memory.read(cache + cacheField.flags) & SLAB_DEBUG_FLAGS) !== 0;
+    if (isDebug) this.bytes.initSlab(cache, frameOf(pfn), 1 << order);
+    let object = frameOf(pfn) + (memory.read(cache + cacheField.redLeft) >> 2);
     for (let left = objects; left > 0; left--, object += words) {
+      if (isDebug) this.initObject(cache, object);
       if (construct !== 0) functions.call(construct, object, 0);
       this.setNext(cache, object, left > 1 ? object + words : 0);
     }
     return slab;
+  }
+
+  /** Linux: setup_object_debug. */
+  private initObject(cache: CacheRef, object: Pointer): void {
+    this.bytes.initObject(cache, object, Poison.RED_INACTIVE);
+    if (this.bytes.has(cache, SlabFlag.STORE_USER)) this.tracks.init(cache, object);
+  }
+
+  private reportNoSlab(object: Pointer): never {
+    const page = this.memMap + (object >> 10) * 16;
+    const type = this.memory.read(page + pageField.type) & 0xff;
+    bug(`word ${object} is not in a slab: its page has type ${type}`);
   }
 
   private zoneFlags(cache: CacheRef): number {

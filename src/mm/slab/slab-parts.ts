@@ -13,11 +13,13 @@ import type { SpinLocks } from "../../sync/spinlock.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
 import type { Failslab } from "./failslab.ts";
 import type { SlabSlots } from "./slab-caches.ts";
+import type { SlabSettings } from "./slab-settings.ts";
 
 export interface SlabParts {
   readonly cpu: Cpu;
   readonly kind: SlabKind;
   readonly slots: SlabSlots;
+  readonly settings: SlabSettings;
   readonly locks: SpinLocks;
   readonly mutexes: Mutexes;
   readonly functions: Functions;

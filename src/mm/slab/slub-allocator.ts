@@ -12,7 +12,7 @@ import { bug } from "../../memory/bug.ts";
 import { listInit, listIsEmpty } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { wordsIn } from "../../memory/struct.ts";
-import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
+import { frameOf, type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import { LockClass } from "../../sync/lock-class.ts";
 import { Gfp, GfpFlag } from "../pages/gfp.ts";
 import { PAGE_LINKS, type PageRef } from "../pages/page.ts";
@@ -29,12 +29,19 @@ import {
   SlabState,
 } from "./kmem-cache.ts";
 import type { CacheCount, ObjectAllocator, SlabInfo } from "./object-allocator.ts";
+import { ObjectBytes, Poison } from "./object-bytes.ts";
 import { PartialLists } from "./partial-lists.ts";
-import { SlabFlag } from "./slab-flags.ts";
+import { SlabChecks } from "./slab-checks.ts";
+import { SLAB_DEBUG_FLAGS, SLAB_METADATA_FLAGS, SlabFlag } from "./slab-flags.ts";
+import { leastOrders } from "./slab-layout.ts";
 import { NO_NODE, SlabPages } from "./slab-pages.ts";
 import type { AllocatorParts } from "./slab-parts.ts";
+import { SlabReports } from "./slab-report.ts";
+import { debugFlagsOf, readSlabDebug, type SlabDebug } from "./slab-settings.ts";
+import { PLACES_ORDER, Tracks } from "./slab-track.ts";
 import { inuseOf, slabWord } from "./slab-word.ts";
 import { Slub } from "./slub.ts";
+import { SlubDebug } from "./slub-debug.ts";
 
 const CACHE_CPU_BYTES = wordsIn(KmemCacheCpu) * WORD_BYTES;
 const CACHE_NODE_BYTES = wordsIn(KmemCacheNode) * WORD_BYTES;
@@ -51,16 +58,27 @@ export class SlubAllocator implements ObjectAllocator {
   declare private readonly parts: AllocatorParts;
   declare private readonly memory: Memory;
   declare private readonly partials: PartialLists;
+  declare private readonly bytes: ObjectBytes;
+  declare private readonly debug: SlubDebug;
+  declare private readonly debugSettings: SlabDebug;
   declare private readonly globals: Pointer;
 
   constructor(parts: AllocatorParts) {
     this.parts = parts;
     this.memory = parts.cpu.memory;
     this.globals = parts.globals;
-    this.slabs = new SlabPages(parts);
+    const bytes = new ObjectBytes(parts.cpu.memory);
+    const tracks = new Tracks(parts.cpu, bytes, parts.globals);
+    this.bytes = bytes;
+    this.slabs = new SlabPages({ ...parts, bytes, tracks });
     const { slabs } = this;
     this.partials = new PartialLists({ ...parts, slabs });
-    this.objects = new Slub({ ...parts, slabs, partials: this.partials });
+    const { partials } = this;
+    const reports = new SlabReports({ ...parts, bytes, tracks, slabs, panics: parts.settings.panic });
+    const checks = new SlabChecks({ bytes, slabs, reports });
+    this.debug = new SlubDebug({ ...parts, bytes, tracks, slabs, partials, reports, checks });
+    this.objects = new Slub({ ...parts, slabs, partials, debug: this.debug });
+    this.debugSettings = readSlabDebug(parts.settings.debug);
   }
 
   /** Nothing of its own lies in the kernel image. */
@@ -71,7 +89,9 @@ export class SlubAllocator implements ObjectAllocator {
   setUp(cache: CacheRef, options: CacheOptions): boolean {
     const { memory, parts } = this;
     const cookie = options.hardened === true ? parts.cpu.random.next() | 1 : 0;
-    writeCache(memory, cache, options, { cpus: parts.cpus, cookie });
+    const flags = this.flagsOf(options);
+    if ((flags & SlabFlag.STORE_USER) !== 0) this.makePlaces();
+    writeCache(memory, cache, { ...options, flags }, { cpus: parts.cpus, cookie });
     const cpuSlab = parts.perCpu.alloc(CACHE_CPU_BYTES, CACHE_CPU_BYTES);
     if (cpuSlab === 0) return false;
     memory.write(cache + KmemCache.cpuSlab, cpuSlab);
@@ -80,6 +100,30 @@ export class SlubAllocator implements ObjectAllocator {
     if (this.setUpNodes(cache)) return true;
     this.release(cache);
     return false;
+  }
+
+  /** The cache's own flags and what the machine is told to debug.  Linux: kmem_cache_flags, kmem_cache_open. */
+  private flagsOf(options: CacheOptions): number {
+    const { debugSettings } = this;
+    const flags = debugFlagsOf(debugSettings, options.flags ?? 0, options.name);
+    if (!debugSettings.keepsOrders || (flags & SLAB_DEBUG_FLAGS) === 0) return flags;
+    const hasConstructor = (options.construct ?? 0) !== 0;
+    const { minOrder, plainOrder } = leastOrders({ ...options, flags, hasConstructor }, this.parts.cpus);
+    return minOrder > plainOrder ? flags & ~SLAB_METADATA_FLAGS : flags;
+  }
+
+  /** The table of places in the code, once.  @holds slab_mutex */
+  private makePlaces(): void {
+    const { memory, globals, parts } = this;
+    if (memory.read(globals + globalField.places) !== 0) return;
+    const pfn = parts.pages.allocPages(Gfp.KERNEL | GfpFlag.ZERO | GfpFlag.COMP, PLACES_ORDER);
+    memory.write(globals + globalField.places, frameOf(pfn));
+  }
+
+  /** Looks at all objects on demand.  Linux: validate_store. */
+  validate(cache: CacheRef): { slabs: number; errors: number } {
+    if (!this.debug.isOn(cache)) return { slabs: 0, errors: 0 };
+    return this.debug.validate(cache, this.parts.nodes);
   }
 
   shutDown(cache: CacheRef): boolean {
@@ -111,9 +155,13 @@ export class SlubAllocator implements ObjectAllocator {
     this.objects.flushCpu(cache);
   }
 
-  /** Linux: slab_ksize. */
+  /** What lies behind an object may be its user's, too, unless something else does.  Linux: slab_ksize. */
   usableBytes(cache: CacheRef): number {
-    return this.memory.read(cache + KmemCache.inuse);
+    const { memory, bytes } = this;
+    const { RED_ZONE, POISON, TYPESAFE_BY_RCU, STORE_USER } = SlabFlag;
+    if (bytes.has(cache, RED_ZONE | POISON)) return memory.read(cache + KmemCache.objectSize);
+    const isKept = bytes.has(cache, TYPESAFE_BY_RCU | STORE_USER);
+    return memory.read(cache + (isKept ? KmemCache.inuse : KmemCache.size));
   }
 
   /** Free objects are those of the nodes' lists: what CPUs have counts as used.  @takes list_lock */
@@ -176,6 +224,7 @@ export class SlubAllocator implements ObjectAllocator {
     memory.fill(node, wordsIn(KmemCacheNode), 0);
     this.parts.locks.format(node + nodeField.listLock, LockClass.SLAB_NODE);
     listInit(memory, node + nodeField.partial);
+    listInit(memory, node + nodeField.full);
     memory.write(cache + KmemCache.nodes + nid, node);
   }
 
@@ -192,7 +241,7 @@ export class SlubAllocator implements ObjectAllocator {
 
   /** Gives back the empty slabs of a node's list, and sorts the others.  Linux: __kmem_cache_do_shrink.  @takes list_lock */
   private dropEmpty(cache: CacheRef, node: Pointer): void {
-    const { memory, parts, partials, slabs } = this;
+    const { memory, parts, partials } = this;
     const head = node + nodeField.partial;
     const irqs = parts.locks.lockIrqSave(node + nodeField.listLock);
     const listed: PageRef[] = [];
@@ -211,7 +260,7 @@ export class SlubAllocator implements ObjectAllocator {
       partials.add(node, slab, true);
     }
     parts.locks.unlockIrqRestore(node + nodeField.listLock, irqs);
-    for (const { slab } of found.filter(isEmpty)) slabs.discard(cache, slab);
+    for (const { slab } of found.filter(isEmpty)) this.debug.discard(cache, slab);
   }
 
   // ---- the first two caches ----
@@ -243,12 +292,14 @@ export class SlubAllocator implements ObjectAllocator {
     const { memory, slabs, partials } = this;
     const slab = slabs.make(cache, Gfp.NOWAIT | GfpFlag.THISNODE, nid);
     if (slab === 0) bug(`no memory for the first object caches on node ${nid}`);
-    const node = slabs.baseOf(slab);
+    const node = slabs.baseOf(slab) + memory.read(cache + KmemCache.redLeft) / WORD_BYTES;
     const objects = memory.read(slab + slabField.objects);
     memory.store(slab + slabField.counters, slabWord(objects > 1 ? 2 : 0, 1, false));
+    if (this.debug.isOn(cache)) this.bytes.initObject(cache, node, Poison.RED_ACTIVE);
     this.formatNode(cache, nid, node);
     slabs.countNew(cache, slab);
     if (objects > 1) partials.add(node, slab, false);
+    else if (this.debug.isOn(cache)) this.debug.addFull(cache, node, slab);
   }
 
   /** Moves a cache from the kernel image into an object of `from`, and tells its slabs.  Linux: bootstrap. */
@@ -259,9 +310,10 @@ export class SlubAllocator implements ObjectAllocator {
     memory.copy(home, cache, KmemCache.nodes + this.slabs.frames.nodeCount);
     objects.flushCpu(home);
     for (const nid of this.parts.nodes) {
-      const head = memory.read(home + KmemCache.nodes + nid) + nodeField.partial;
-      for (let link = memory.read(head); link !== head; link = memory.read(link))
-        memory.write(link - PAGE_LINKS + slabField.cache, home);
+      const node = memory.read(home + KmemCache.nodes + nid);
+      for (const head of [node + nodeField.partial, node + nodeField.full])
+        for (let link = memory.read(head); link !== head; link = memory.read(link))
+          memory.write(link - PAGE_LINKS + slabField.cache, home);
     }
     return home;
   }

@@ -30,6 +30,7 @@ import type { ObjectPaths } from "./object-allocator.ts";
 import type { PartialLists } from "./partial-lists.ts";
 import { NO_NODE, type SlabPages } from "./slab-pages.ts";
 import { headOf, inuseOf, isFrozen, slabWord } from "./slab-word.ts";
+import type { SlubDebug } from "./slub-debug.ts";
 
 const cacheField = KmemCache;
 const cpuField = KmemCacheCpu;
@@ -48,6 +49,7 @@ export interface SlubParts {
   readonly perCpu: PerCpu;
   readonly slabs: SlabPages;
   readonly partials: PartialLists;
+  readonly debug: SlubDebug;
   /** CPUs that there may ever be. */
   readonly possibleCpus: number;
 }
@@ -59,6 +61,7 @@ export class Slub implements ObjectPaths {
   declare private readonly perCpu: PerCpu;
   declare private readonly slabs: SlabPages;
   declare private readonly partials: PartialLists;
+  declare private readonly debug: SlubDebug;
   /** From one transaction id of a CPU to its next.  Linux: TID_STEP. */
   declare private readonly tidStep: number;
 
@@ -69,6 +72,7 @@ export class Slub implements ObjectPaths {
     this.perCpu = parts.perCpu;
     this.slabs = parts.slabs;
     this.partials = parts.partials;
+    this.debug = parts.debug;
     this.tidStep = 1 << (32 - Math.clz32(parts.possibleCpus - 1));
   }
 
@@ -89,18 +93,31 @@ export class Slub implements ObjectPaths {
       const next = this.slabs.next(cache, object);
       if (this.exchangePair(own, object, tid, next)) break;
     }
-    if (object !== 0 && (gfp & ZERO) !== 0) {
-      memory.fill(object, (memory.read(cache + cacheField.objectSize) + 3) >> 2, 0);
-    }
+    if (object !== 0 && (gfp & ZERO) !== 0) this.zero(cache, object);
     return object;
+  }
+
+  /** Not a byte more than the object has: a red zone may follow. */
+  private zero(cache: CacheRef, object: Pointer): void {
+    const { memory } = this;
+    const bytes = memory.read(cache + cacheField.objectSize);
+    memory.fill(object, bytes >> 2, 0);
+    for (let at = bytes & ~3; at < bytes; at++) memory.writeByte(object * 4 + at, 0);
   }
 
   /** Linux: kmem_cache_free. */
   free(cache: CacheRef, object: Pointer): void {
     const { memory, slabs } = this;
-    const slab = slabs.slabOf(object);
-    if (memory.read(slab + slabField.cache) !== cache) this.reportWrongCache(cache, slab, object);
-    this.freeRun(cache, slab, object, object, 1);
+    const slab = slabs.slabAt(object);
+    if (slab !== 0 && memory.read(slab + slabField.cache) === cache)
+      this.freeRun(cache, slab, object, object, 1);
+    else this.freeElsewhere(cache, slab, object);
+  }
+
+  /** An object of another cache, or of none. */
+  private freeElsewhere(cache: CacheRef, slab: PageRef, object: Pointer): void {
+    const owner = this.debug.ownerOf(cache, slab, object);
+    if (owner !== 0) this.freeRun(owner, slab, object, object, 1);
   }
 
   /**
@@ -131,10 +148,7 @@ export class Slub implements ObjectPaths {
       this.freeBulk(cache, into.splice(before));
       return false;
     }
-    if ((gfp & ZERO) !== 0) {
-      const words = (memory.read(cache + cacheField.objectSize) + 3) >> 2;
-      for (let i = before; i < into.length; i++) memory.fill(into[i], words, 0);
-    }
+    if ((gfp & ZERO) !== 0) for (let i = before; i < into.length; i++) this.zero(cache, into[i]);
     return true;
   }
 
@@ -143,11 +157,15 @@ export class Slub implements ObjectPaths {
     const { memory, slabs } = this;
     for (let i = 0; i < objects.length; ) {
       const tail = objects[i];
-      const slab = slabs.slabOf(tail);
-      if (memory.read(slab + slabField.cache) !== cache) this.reportWrongCache(cache, slab, tail);
+      const slab = slabs.slabAt(tail);
+      if (slab === 0 || memory.read(slab + slabField.cache) !== cache) {
+        this.freeElsewhere(cache, slab, tail);
+        i++;
+        continue;
+      }
       let head = tail;
       let count = 1;
-      while (i + count < objects.length && slabs.slabOf(objects[i + count]) === slab) {
+      while (i + count < objects.length && slabs.slabAt(objects[i + count]) === slab) {
         slabs.setNext(cache, objects[i + count], head);
         head = objects[i + count];
         count++;
@@ -268,6 +286,7 @@ export class Slub implements ObjectPaths {
   /** From a partial slab of a node, or a new one, which becomes this CPU's. */
   private fromNewSlab(cache: CacheRef, own: Pointer, gfp: number, node: number): Pointer {
     const { memory, slabs, cpu } = this;
+    if (this.debug.isOn(cache)) return this.debug.alloc(cache, gfp, node);
     let slab = this.partials.take(cache, gfp, node);
     if (slab === 0) {
       slab = slabs.make(cache, gfp, node);
@@ -335,6 +354,10 @@ export class Slub implements ObjectPaths {
   /** Into the slab's own list, by any CPU.  Linux: __slab_free.  @takes list_lock when the slab becomes empty */
   private freeSlow(cache: CacheRef, slab: PageRef, first: Pointer, tail: Pointer, count: number): void {
     const { memory, locks, slabs, partials } = this;
+    if (this.debug.isOn(cache)) {
+      this.debug.free(cache, slab, first, tail, count);
+      return;
+    }
     const at = slab + slabField.counters;
     const head = slabs.headFor(cache, slab, first);
     const node = slabs.nodeOf(cache, slab);
@@ -371,10 +394,5 @@ export class Slub implements ObjectPaths {
     if (!freesPlainly) return this.memory.cas(at, expected, replacement) === expected;
     this.memory.store(at, replacement);
     return true;
-  }
-
-  private reportWrongCache(cache: CacheRef, slab: PageRef, object: Pointer): never {
-    const other = this.memory.read(slab + slabField.cache);
-    bug(`free of word ${object} to the cache at word ${cache}: it belongs to the one at word ${other}`);
   }
 }

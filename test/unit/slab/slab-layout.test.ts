@@ -3,7 +3,9 @@ import { PAGE_BYTES } from "../../../src/memory/units.ts";
 import { SlabFlag } from "../../../src/mm/slab/slab-flags.ts";
 import { calculateAlignment, slabLayout } from "../../../src/mm/slab/slab-layout.ts";
 
-const { HWCACHE_ALIGN } = SlabFlag;
+const { HWCACHE_ALIGN, CONSISTENCY_CHECKS, RED_ZONE, POISON, STORE_USER, KMALLOC, TYPESAFE_BY_RCU } =
+  SlabFlag;
+const ALL = CONSISTENCY_CHECKS | RED_ZONE | POISON | STORE_USER;
 
 describe("alignment", () => {
   test.each([
@@ -60,6 +62,40 @@ describe("partial lists", () => {
       minPartial,
       cpuPartial,
       cpuPartialSlabs: slabs,
+    });
+  });
+});
+
+describe("with debugging", () => {
+  test.each<[string, number, number, number, Partial<Record<string, number>>]>([
+    // A kernel's report of slub_debug=FZ says 46 objects of kmalloc-64 a page: 88 bytes each.
+    [
+      "FZ",
+      CONSISTENCY_CHECKS | RED_ZONE,
+      64,
+      0,
+      { inuseBytes: 72, offsetBytes: 32, sizeBytes: 88, objects: 46 },
+    ],
+    ["F", CONSISTENCY_CHECKS, 64, 0, { inuseBytes: 64, offsetBytes: 32, sizeBytes: 64, redLeftBytes: 0 }],
+    // There is room for a red zone already.
+    ["Z", RED_ZONE, 30, 0, { inuseBytes: 32, offsetBytes: 8, sizeBytes: 48, redLeftBytes: 8 }],
+    ["Z", RED_ZONE, 6, 0, { inuseBytes: 8, offsetBytes: 8, sizeBytes: 32 }],
+    ["P", POISON, 64, 0, { inuseBytes: 64, offsetBytes: 64, sizeBytes: 72 }],
+    ["U", STORE_USER, 64, 0, { inuseBytes: 64, offsetBytes: 32, sizeBytes: 128 }],
+    ["ZU of kmalloc", RED_ZONE | STORE_USER | KMALLOC, 64, 0, { offsetBytes: 72, sizeBytes: 168 }],
+    ["FZPU", ALL, 64, 0, { inuseBytes: 72, offsetBytes: 72, sizeBytes: 160, redLeftBytes: 8 }],
+    ["FZPU of kmalloc", ALL | KMALLOC, 64, 64, { offsetBytes: 72, sizeBytes: 256, redLeftBytes: 64 }],
+    ["FZPU of kmalloc", ALL | KMALLOC, 8, 8, { inuseBytes: 16, offsetBytes: 16, sizeBytes: 112 }],
+    ["FZPU, aligned", ALL | HWCACHE_ALIGN, 200, 0, { inuseBytes: 208, offsetBytes: 208, sizeBytes: 384 }],
+    ["typesafe", TYPESAFE_BY_RCU, 64, 0, { inuseBytes: 64, offsetBytes: 64, sizeBytes: 72 }],
+  ])("%s (flags %i), %i bytes aligned to %i", (_name, flags, objectBytes, alignBytes, expected) => {
+    expect(slabLayout({ objectBytes, alignBytes, flags }, 2)).toMatchObject(expected);
+  });
+
+  test("no CPU keeps partial slabs", () => {
+    expect(slabLayout({ objectBytes: 64, flags: CONSISTENCY_CHECKS }, 2)).toMatchObject({
+      cpuPartial: 0,
+      cpuPartialSlabs: 0,
     });
   });
 });
