@@ -19,25 +19,25 @@ const MACHINES: [string, MachineConfig, number][] = [
   ["8 CPUs that run freely", { cpus: 8, tokens: "free", seed: 22 }, 1_500],
   ["8 CPUs on 4 nodes", { cpus: 8, nodes: 4, memory: "128MiB", seed: 23 }, 1_500],
   ["simulated time", { cpus: 4, mode: "virtual", seed: 24 }, 400],
-<<<<<<< HEAD
 ];
-
-test.each(
-  SLABS.flatMap((slab) =>
-    MACHINES.map(([name, config, operations]) => [slab, name, { ...config, slab }, operations] as const),
-  ),
-)("%s: every object is singly owned, and none is lost: %s", async (slab, name, config, operations) => {
-  console.log(`slab-churn, ${slab}, ${name}, seed ${config.seed}`);
-=======
+/** SLUB's debugging: a report stops the machine. */
+const DEBUGGED: [string, MachineConfig, number][] = [
   ["4 CPUs with all debugging", { cpus: 4, slabDebug: "FZPU", slabPanic: true, seed: 25 }, 300],
   [
     "simulated time with all debugging",
     { cpus: 4, mode: "virtual", slabDebug: "FZPU", slabPanic: true, seed: 26 },
     200,
   ],
-])("every object is singly owned, and none is lost: %s", async (name, config, operations) => {
-  console.log(`slab-churn, ${name}, seed ${config.seed}`);
->>>>>>> 023bba7 (Object caches with red zones, poison, consistency checks and who took what)
+];
+
+test.each(
+  SLABS.flatMap((slab) =>
+    [...MACHINES, ...(slab === "slub" ? DEBUGGED : [])].map(
+      ([name, config, operations]) => [slab, name, { ...config, slab }, operations] as const,
+    ),
+  ),
+)("%s: every object is singly owned, and none is lost: %s", async (slab, name, config, operations) => {
+  console.log(`slab-churn, ${slab}, ${name}, seed ${config.seed}`);
   const machine = await Machine.boot({ memory: "64MiB", checks: true, ...config });
   const freeOf = async (): Promise<number> => {
     const { fault, report } = await machine.check();

@@ -319,11 +319,8 @@ function kmallocOptions(
 ): { name: string; objectBytes: number; alignBytes: number; flags: number } {
   const objectBytes = KMALLOC_SIZES[index];
   let flags: number = SlabFlag.PANIC | SlabFlag.KMALLOC;
-<<<<<<< HEAD
   if (type === KmallocType.NORMAL) flags |= SlabFlag.NO_MERGE;
   if (type === KmallocType.CGROUP) flags |= SlabFlag.ACCOUNT;
-=======
->>>>>>> 023bba7 (Object caches with red zones, poison, consistency checks and who took what)
   if (type === KmallocType.RECLAIM) flags |= SlabFlag.RECLAIM_ACCOUNT;
   if (type === KmallocType.DMA) flags |= SlabFlag.CACHE_DMA;
   const alignBytes = Math.min(PAGE_BYTES, objectBytes & -objectBytes);

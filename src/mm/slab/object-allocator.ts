@@ -80,8 +80,8 @@ export interface ObjectAllocator {
   /** Bytes of an object that its user may use. */
   usableBytes(cache: CacheRef): number;
   slabInfo(cache: CacheRef): SlabInfo;
-  /** Looks at every object that lies on a list, and reports what is damaged: slabs looked at, reports made. */
-  validate(cache: CacheRef): { slabs: number; errors: number };
+  /** Where there is debugging: looks at every object that lies on a list: slabs looked at, reports made. */
+  validate?(cache: CacheRef): { slabs: number; errors: number };
   /** Every invariant, at rest. */
   check(caches: readonly CacheRef[]): CacheCount[];
 }

@@ -53,6 +53,9 @@ export interface SlabPageParts {
   readonly pages: PageAllocator;
   readonly functions: Functions;
   readonly rcu: Rcu;
+}
+
+export interface SlubPageParts extends SlabPageParts {
   readonly bytes: ObjectBytes;
   readonly tracks: Tracks;
 }
@@ -68,7 +71,7 @@ export class SlabPages {
   declare private readonly rcuFreeSlab: FunctionId;
   declare private readonly memMap: Pointer;
 
-  constructor({ pages, functions, rcu, bytes, tracks }: SlabPageParts) {
+  constructor({ pages, functions, rcu, bytes, tracks }: SlubPageParts) {
     this.memory = pages.frames.memory;
     this.frames = pages.frames;
     this.pages = pages;
