@@ -172,7 +172,12 @@ export class Tlb {
     ) as TlbCounters;
   }
 
-  /** All entries of both levels; of another CPU's TLB only at rest. */
+  /** Another CPU's TLB, to be looked at, at rest. */
+  of(cpu: number): Tlb {
+    return new Tlb(this.words.buffer as SharedArrayBuffer, cpu);
+  }
+
+  /** All entries of both levels. */
   entries(): TlbEntry[] {
     const { words, base } = this;
     const found: TlbEntry[] = [];

@@ -53,6 +53,7 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
   kernel.tasks.format(config.topology.possibleCpus, config.cpus);
   kernel.slabs.format();
   kernel.heap.format();
+  kernel.vmap.format();
   kernel.failslab.set(config.failslab ?? {});
   kernel.waitQueues.formatEntries(config.topology.possibleCpus);
   return { kernel, log: log.lines };

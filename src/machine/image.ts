@@ -12,6 +12,8 @@ import { declarePerCpu, type PcpuSlots } from "../mm/percpu/percpu-state.ts";
 import { Failslab } from "../mm/slab/failslab.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { SlabCaches, type SlabSlots } from "../mm/slab/slab-caches.ts";
+import { Vmalloc } from "../mm/vmap/vmalloc.ts";
+import type { VmapSlots } from "../mm/vmap/vmap-parts.ts";
 import { MapleTrees } from "../process/maple-tree.ts";
 import { Functions } from "../sync/functions.ts";
 import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
@@ -39,6 +41,7 @@ export interface KernelImage {
   readonly semaphoreWaiters: PerCpuSlot;
   readonly slabs: SlabSlots;
   readonly kmalloc: Slot;
+  readonly vmap: VmapSlots;
   readonly maple: Slot;
   readonly failslab: Slot;
 }
@@ -68,6 +71,7 @@ export function declareKernel(topology: Topology, boot: ImageOptions, slab: Slab
     semaphoreWaiters: Semaphores.declare(layout),
     slabs: SlabCaches.declare(layout, slab, topology.nodes),
     kmalloc: Kmalloc.declare(layout),
+    vmap: Vmalloc.declare(layout),
     maple: MapleTrees.declare(layout),
     failslab: Failslab.declare(layout),
   };

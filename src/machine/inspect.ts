@@ -8,6 +8,7 @@ import { checkPages } from "../mm/pages/check-pages.ts";
 import { checkPerCpu } from "../mm/percpu/check-percpu.ts";
 import { checkKmalloc } from "../mm/slab/check-kmalloc.ts";
 import { checkSlabs } from "../mm/slab/check-slabs.ts";
+import { checkVmap } from "../mm/vmap/check-vmap.ts";
 import { reportNamed } from "../procfs/reports.ts";
 import { checkSpinLocks } from "../sync/spinlock.ts";
 import type { Kernel } from "./kernel.ts";
@@ -43,7 +44,7 @@ export function answerReport(kernel: Kernel, name: string): string | RefusedRepo
 
 /** Runs the invariants of every subsystem; throws at the first that does not hold. */
 export function checkKernel(kernel: Kernel): CheckReport {
-  const { memory, image, pages, topology, calls, rcu, perCpuChunks, slabs, heap } = kernel;
+  const { memory, image, pages, topology, calls, rcu, perCpuChunks, slabs, heap, vmap } = kernel;
   const freePages = checkPages(pages.frames, pages.vmstat);
   checkBoot(memory, image.mm);
   checkSpinLocks(memory, image.spin, topology.possibleCpus);
@@ -52,6 +53,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
   checkPerCpu(perCpuChunks, memory);
   checkSlabs(slabs);
   checkKmalloc(heap, pages);
+  checkVmap(vmap);
   return {
     freePages,
     passed: [
@@ -65,6 +67,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
       "per-CPU memory",
       "slabs",
       "kmalloc",
+      "kernel virtual memory",
     ],
   };
 }

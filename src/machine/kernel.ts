@@ -25,6 +25,8 @@ import { Failslab } from "../mm/slab/failslab.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { Mempools } from "../mm/slab/mempool.ts";
 import { SlabCaches } from "../mm/slab/slab-caches.ts";
+import type { KernelVirtual } from "../mm/vmap/kernel-virtual.ts";
+import { Vmalloc } from "../mm/vmap/vmalloc.ts";
 import { MapleTrees } from "../process/maple-tree.ts";
 import { passGate } from "../schedule/gate.ts";
 import { Barriers } from "../sync/barrier.ts";
@@ -107,6 +109,8 @@ export class Kernel {
   declare readonly mapleTrees: MapleTrees;
   /** Memory by size: kmalloc and its kin. */
   declare readonly heap: Kmalloc;
+  /** Kernel virtual memory: vmalloc and its kin. */
+  declare readonly vmap: Vmalloc;
   /** Allocators with a reserve. */
   declare readonly mempools: Mempools;
   /** Blocks for devices. */
@@ -162,25 +166,30 @@ export class Kernel {
     this.failslab = new Failslab(cpu, image.failslab);
     this.perCpuChunks = new PerCpuAllocator({ ...this, locks, slots: image.perCpu, report });
     this.perCpu.install(this.perCpuChunks);
+    const { cpuNode, possibleCpus } = this.topology;
+    const place = { cpuNode, possibleCpus, localNode: cpuNode[cpu.id] };
     this.slabs = new SlabCaches({
       ...this,
+      ...place,
       locks,
       kind: parts.config.shape.slab,
       settings: parts.config.slabSettings,
       slots: image.slabs,
-      localNode: this.topology.cpuNode[cpu.id],
-      cpuNode: this.topology.cpuNode,
-      possibleCpus: this.topology.possibleCpus,
       report,
     });
     const { dmaBytes, dma32Bytes } = this.topology.zones;
     const hasDmaZone = dmaBytes > 0;
-    const localNode = this.topology.cpuNode[cpu.id];
-    this.heap = new Kmalloc({ ...this, slot: image.kmalloc, localNode, hasDmaZone, report });
+    this.heap = new Kmalloc({ ...this, ...place, slot: image.kmalloc, hasDmaZone, report });
     this.mempools = new Mempools({ ...this, locks });
     this.dmaPools = new DmaPools({ ...this, locks, hasDmaZone, hasDma32Zone: dma32Bytes > dmaBytes, report });
     this.mapleTrees = new MapleTrees({ ...this, slot: image.maple });
+    this.vmap = new Vmalloc({ ...this, locks, slots: image.vmap, possibleCpus, report });
     installTick(cpu, this.rcu, this.pages, this.slabs);
+  }
+
+  /** Access at kernel virtual addresses, through the TLB and the tables. */
+  get virtual(): KernelVirtual {
+    return this.vmap.virtual;
   }
 
   /** Registers what boot has placed. */
@@ -231,6 +240,8 @@ export class Kernel {
     this.perCpuChunks.flushBalance();
     this.rcu.leave();
     this.online.takeDown(this.cpu.id);
+    // From here on no flush reaches this CPU.
+    this.cpu.tlb.flushAll();
     const flags = this.cpu.irqSave();
     this.calls.flush();
     this.cpu.irqRestore(flags);

@@ -1,0 +1,23 @@
+/**
+ * Where the kernel's virtual memory lies, and how its addresses are written.
+ *
+ * A kernel virtual address is a negative number: its 64 bits as a signed integer, exact below 2^53.  The direct map needs
+ * no address: pointers are words of RAM.
+ *
+ * Linux: Documentation/arch/x86/x86_64/mm.rst, arch/x86/include/asm/pgtable_64_types.h.
+ */
+
+/** ffffc90000000000, with four levels and without KASLR. */
+export const VMALLOC_START = -0x3700_0000_0000;
+/** 32 TiB. */
+export const VMALLOC_BYTES = 2 ** 45;
+/** What one entry of the top table covers. */
+export const PGDIR_BYTES = 2 ** 39;
+/** What one page table covers. */
+export const PMD_BYTES = 2 ** 21;
+
+/** An address of up to 64 bits as sixteen hexadecimal digits. */
+export function formatAddress(address: number): string {
+  const upper = Math.floor(address / 2 ** 32) >>> 0;
+  return upper.toString(16).padStart(8, "0") + (address >>> 0).toString(16).padStart(8, "0");
+}
