@@ -1,0 +1,99 @@
+/**
+ * The structures of an address space: its mm_struct, its VMAs, and the anonymous memory that VMAs share.
+ *
+ * Addresses are bytes, as float64s: they pass 32 bits and stay below 2^53.  Counts of pages are words.
+ *
+ * Linux: include/linux/mm_types.h struct mm_struct, vm_area_struct, vma_lock; include/linux/rmap.h struct anon_vma,
+ * anon_vma_chain.
+ */
+
+import { RbNode } from "../memory/rb-tree.ts";
+import { align, array, embed, float64, struct, word } from "../memory/struct.ts";
+import { LINE_WORDS, type Pointer } from "../memory/units.ts";
+import { RcuHead } from "../sync/rcu-callbacks.ts";
+import { RwSemaphore } from "../sync/rwsem-layout.ts";
+import { SpinLock } from "../sync/spinlock-layout.ts";
+import { MapleTree } from "./maple-readers.ts";
+
+/** Word index of a vm_area_struct. */
+export type VmaRef = Pointer;
+/** Word index of an mm_struct. */
+export type MmRef = Pointer;
+
+export const VmArea = struct("vm_area_struct", {
+  /** First byte, and the byte after the last. */
+  start: float64("rcu:mmap_lock"),
+  end: float64("rcu:mmap_lock"),
+  /** Of the first page: in the file, or for private anonymous memory what its address was at first, in pages. */
+  pgoff: float64("rcu:mmap_lock"),
+  mm: word("rcu:mmap_lock", "pointer:mm_struct"),
+  flags: word("rcu:mmap_lock", "flags"),
+  /** The mm's `lockSeq` when this VMA was write-locked last: see vma-lock. */
+  lockSeq: word("hint:mmap_lock"),
+  /** Not in the tree any more. */
+  detached: word("rcu:mmap_lock", "flags"),
+  lock: word("holder", "pointer:vma_lock"),
+  file: word("rcu:mmap_lock", "pointer:file"),
+  /** Which table of functions it has; 0 is private anonymous memory. */
+  ops: word("rcu:mmap_lock"),
+  policy: word("rcu:mmap_lock", "pointer:mempolicy"),
+  /** Set once while mmap_lock is held for reading, under page_table_lock. */
+  anonVma: word("hint:mmap_lock", "pointer:anon_vma"),
+  pad: word("boot"),
+  /** List head: its anon_vma_chains. */
+  chain: array(2, "lock:mmap_lock", "pointer:list_head"),
+  /** In the file's tree of mappings. */
+  shared: embed(RbNode, "lock:i_mmap_lock"),
+  sharedLast: float64("lock:i_mmap_lock"),
+  rcu: embed(RcuHead, "holder"),
+});
+
+/** On a line of its own: faults of many CPUs write it.  Linux: struct vma_lock of 6.12. */
+export const VmaLock = struct("vma_lock", { sem: embed(RwSemaphore, "atomic"), end: align(LINE_WORDS) });
+
+export const MmStruct = struct("mm_struct", {
+  tree: embed(MapleTree, "rcu:mmap_lock"),
+  /** Tasks that run in it; and, as one of these, `users` together. */
+  users: word("atomic", "counter"),
+  count: word("atomic", "counter"),
+  mmapLock: embed(RwSemaphore, "atomic"),
+  /** Grows when mmap_lock is given up by a writer: all its VMA write locks end with that. */
+  lockSeq: word("rcu:mmap_lock"),
+  mapCount: word("hint:mmap_lock", "counter"),
+  totalVm: word("hint:mmap_lock", "counter"),
+  lockedVm: word("hint:mmap_lock", "counter"),
+  dataVm: word("hint:mmap_lock", "counter"),
+  execVm: word("hint:mmap_lock", "counter"),
+  stackVm: word("hint:mmap_lock", "counter"),
+  /** VmFlags that new VMAs get: mlockall(MCL_FUTURE). */
+  defFlags: word("lock:mmap_lock", "flags"),
+  pageTableLock: embed(SpinLock, "atomic"),
+  /** End of user addresses; where mappings are placed below; the heap. */
+  taskSize: float64("boot"),
+  mmapBase: float64("boot"),
+  startBrk: float64("lock:mmap_lock"),
+  brk: float64("lock:mmap_lock"),
+});
+
+export const AnonVma = struct("anon_vma", {
+  /** Whose `lock` guards the trees of all that descend from it. */
+  root: word("holder", "pointer:anon_vma"),
+  refcount: word("atomic", "counter"),
+  lock: embed(RwSemaphore, "atomic"),
+  /** anon_vmas below this one, itself counted; VMAs that name it. */
+  children: word("lock:anon_vma", "counter"),
+  activeVmas: word("lock:anon_vma", "counter"),
+  parent: word("holder", "pointer:anon_vma"),
+  /** Root of the interval tree of anon_vma_chains. */
+  tree: word("lock:anon_vma", "pointer:anon_vma_chain"),
+});
+
+/** That a VMA may have pages of an anon_vma. */
+export const AnonVmaChain = struct("anon_vma_chain", {
+  vma: word("holder", "pointer:vm_area_struct"),
+  anonVma: word("holder", "pointer:anon_vma"),
+  /** On the VMA's `chain`. */
+  link: array(2, "lock:mmap_lock", "pointer:list_head"),
+  node: embed(RbNode, "lock:anon_vma"),
+  subtreeLast: float64("lock:anon_vma"),
+});
