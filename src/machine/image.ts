@@ -14,7 +14,7 @@ import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { SlabCaches, type SlabSlots } from "../mm/slab/slab-caches.ts";
 import { Vmalloc } from "../mm/vmap/vmalloc.ts";
 import type { VmapSlots } from "../mm/vmap/vmap-parts.ts";
-import { MapleTrees } from "../process/maple-tree.ts";
+import { Processes, type ProcessSlots } from "../process/processes.ts";
 import { Functions } from "../sync/functions.ts";
 import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
 import { OnlineCpus } from "../sync/online.ts";
@@ -42,7 +42,7 @@ export interface KernelImage {
   readonly slabs: SlabSlots;
   readonly kmalloc: Slot;
   readonly vmap: VmapSlots;
-  readonly maple: Slot;
+  readonly processes: ProcessSlots;
   readonly failslab: Slot;
 }
 
@@ -72,7 +72,7 @@ export function declareKernel(topology: Topology, boot: ImageOptions, slab: Slab
     slabs: SlabCaches.declare(layout, slab, topology.nodes),
     kmalloc: Kmalloc.declare(layout),
     vmap: Vmalloc.declare(layout),
-    maple: MapleTrees.declare(layout),
+    processes: Processes.declare(layout),
     failslab: Failslab.declare(layout),
   };
 }

@@ -27,7 +27,7 @@ import { Mempools } from "../mm/slab/mempool.ts";
 import { SlabCaches } from "../mm/slab/slab-caches.ts";
 import type { KernelVirtual } from "../mm/vmap/kernel-virtual.ts";
 import { Vmalloc } from "../mm/vmap/vmalloc.ts";
-import { MapleTrees } from "../process/maple-tree.ts";
+import { Processes } from "../process/processes.ts";
 import { passGate } from "../schedule/gate.ts";
 import { Barriers } from "../sync/barrier.ts";
 import { Completions } from "../sync/completion.ts";
@@ -105,8 +105,8 @@ export class Kernel {
   declare readonly mempolicies: Mempolicies;
   /** Object caches: kmem_cache_create and its kin. */
   declare readonly slabs: SlabCaches;
-  /** Ranges of an address space. */
-  declare readonly mapleTrees: MapleTrees;
+  /** Address spaces. */
+  declare readonly processes: Processes;
   /** Memory by size: kmalloc and its kin. */
   declare readonly heap: Kmalloc;
   /** Kernel virtual memory: vmalloc and its kin. */
@@ -182,8 +182,8 @@ export class Kernel {
     this.heap = new Kmalloc({ ...this, ...place, slot: image.kmalloc, hasDmaZone, report });
     this.mempools = new Mempools({ ...this, locks });
     this.dmaPools = new DmaPools({ ...this, locks, hasDmaZone, hasDma32Zone: dma32Bytes > dmaBytes, report });
-    this.mapleTrees = new MapleTrees({ ...this, slot: image.maple });
     this.vmap = new Vmalloc({ ...this, locks, slots: image.vmap, possibleCpus, report });
+    this.processes = new Processes({ ...this, locks, slots: image.processes });
     installTick(cpu, this.rcu, this.pages, this.slabs);
   }
 

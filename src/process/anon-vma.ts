@@ -205,19 +205,19 @@ export class AnonVmas {
     this.put(root);
   }
 
-  /** The VMA's page offsets are about to change: it leaves the trees, with their lock held, until `endMove`. */
-  beginMove(at: VmaRef): void {
-    const own = this.memory.load(at + vma.anonVma);
+  /** The bounds of these VMAs, of one root, are about to change: they leave the trees, whose lock is held till `endMove`. */
+  beginMove(areas: readonly VmaRef[]): void {
+    const own = this.anyOf(areas);
     if (own === 0) return;
     this.lock(own);
-    for (const link of this.chainsOf(at))
+    for (const link of areas.flatMap((at) => this.chainsOf(at)))
       this.intervals.remove(this.memory.read(link + chain.anonVma) + anon.tree, link + chain.node);
   }
 
-  endMove(at: VmaRef): void {
-    const own = this.memory.load(at + vma.anonVma);
+  endMove(areas: readonly VmaRef[]): void {
+    const own = this.anyOf(areas);
     if (own === 0) return;
-    for (const link of this.chainsOf(at))
+    for (const link of areas.flatMap((at) => this.chainsOf(at)))
       this.intervals.insert(this.memory.read(link + chain.anonVma) + anon.tree, link + chain.node);
     this.unlock(own);
   }
@@ -300,6 +300,14 @@ export class AnonVmas {
     memory.write(ref + anon.tree, 0);
     memory.store(ref + anon.refcount, 1);
     return ref;
+  }
+
+  private anyOf(areas: readonly VmaRef[]): AnonVmaRef {
+    for (const at of areas) {
+      const own = this.memory.load(at + vma.anonVma);
+      if (own !== 0) return own;
+    }
+    return 0;
   }
 
   private chainsOf(at: VmaRef): Pointer[] {

@@ -15,12 +15,11 @@
 import { Errno } from "../memory/errno.ts";
 import type { Memory } from "../memory/memory.ts";
 import { PAGE_BYTES } from "../memory/units.ts";
-import { type MmRef, MmStruct, VmArea, type VmaRef } from "./vm-area.ts";
-import { VM_IGNORED_IN_MERGE, VM_SPECIAL } from "./vm-flags.ts";
+import { type MmRef, VmArea, type VmaRef } from "./vm-area.ts";
+import { VM_ACCESS, VM_IGNORED_IN_MERGE, VM_SPECIAL } from "./vm-flags.ts";
 import type { Vmas } from "./vmas.ts";
 
 const vma = VmArea;
-const mm = MmStruct;
 
 /** What would be there: like a VMA, but of no object. */
 export interface MergeRange {
@@ -150,9 +149,9 @@ export class VmaMerge {
       vmas.trees.abandon(reserved);
       return -Errno.ENOMEM;
     }
-    vmas.moveBounds(target, grown.start, grown.end);
-    if (toPrev) vmas.moveBounds(middle, range.end, vmas.endOf(middle));
-    else vmas.moveBounds(middle, vmas.startOf(middle), range.start);
+    const [lower, upper] = [vmas.startOf(middle), vmas.endOf(middle)];
+    const rest = toPrev ? { start: range.end, end: upper } : { start: lower, end: range.start };
+    vmas.moveBounds({ area: target, ...grown }, { area: middle, ...rest });
     vmas.trees.commit(reserved);
     memory.store(target + vma.detached, 0);
     return target;
@@ -160,7 +159,7 @@ export class VmaMerge {
 
   /** `target` takes [start, end) over; the VMAs that it swallows go.  Linux: commit_merge, vma_complete. */
   private commit(at: MmRef, target: VmaRef, swallowed: readonly VmaRef[], range: MergeRange): MergeResult {
-    const { vmas, memory } = this;
+    const { vmas } = this;
     const gone = swallowed.filter((area) => area !== 0 && area !== target);
     const reserved = vmas.reserve(at, range.start, range.end, target);
     if (reserved === null) return -Errno.ENOMEM;
@@ -171,16 +170,34 @@ export class VmaMerge {
       vmas.trees.abandon(reserved);
       return -Errno.ENOMEM;
     }
-    vmas.moveBounds(target, range.start, range.end);
+    vmas.moveBounds({ area: target, start: range.start, end: range.end });
     vmas.trees.commit(reserved);
     for (const area of gone) {
       vmas.detach(area);
       vmas.anonVmas.unlink(area);
-      vmas.dropFile(area);
+      vmas.closed(area);
       vmas.free(area);
     }
-    memory.write(at + mm.mapCount, memory.read(at + mm.mapCount) - gone.length);
+    vmas.countMaps(at, -gone.length);
     return target;
+  }
+
+  /**
+   * A neighbour's anon_vma, for a VMA that needs its first: if the two could be merged but for their access rights, which
+   * may change again.  0 if there is none.  Linux: find_mergeable_anon_vma, reusable_anon_vma, anon_vma_compatible.
+   */
+  reusableAnonVma(at: MmRef, area: VmaRef): number {
+    const { memory, vmas } = this;
+    const own = this.rangeOf(area, vmas.flagsOf(area) & ~VM_ACCESS);
+    const isFit = (lower: VmaRef, upper: VmaRef, neighbour: VmaRef): boolean =>
+      vmas.endOf(lower) === vmas.startOf(upper) &&
+      this.isLike(neighbour, { ...own, flags: own.flags | (vmas.flagsOf(neighbour) & VM_ACCESS) }) &&
+      vmas.pgoffOf(upper) === this.pgoffAfter(lower) &&
+      vmas.anonVmas.isSingular(neighbour);
+    const next = vmas.lookup(at, vmas.endOf(area));
+    if (next !== 0 && isFit(area, next, next)) return memory.load(next + vma.anonVma);
+    const prev = vmas.before(at, vmas.startOf(area));
+    return prev !== 0 && isFit(prev, area, prev) ? memory.load(prev + vma.anonVma) : 0;
   }
 
   // ---- may they merge ----

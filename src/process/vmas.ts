@@ -20,7 +20,7 @@ import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import type { FunctionId, Functions } from "../sync/functions.ts";
 import { LockClass } from "../sync/lock-class.ts";
 import type { Rcu } from "../sync/rcu.ts";
-import type { RwSemaphores } from "../sync/rwsem.ts";
+import { checkRwsem, type RwSemaphores } from "../sync/rwsem.ts";
 import type { AnonVmas } from "./anon-vma.ts";
 import type { MapleTrees, Reserved } from "./maple-tree.ts";
 import type { ProcessCaches } from "./process-caches.ts";
@@ -46,6 +46,18 @@ export interface VmaParts {
   readonly anonVmas: AnonVmas;
 }
 
+/** What the owner of files does when a VMA of one comes or goes.  Linux: vm_ops open and close, get_file, fput. */
+export interface AreaHooks {
+  opened(area: VmaRef): void;
+  closed(area: VmaRef): void;
+}
+
+interface VmaMove {
+  readonly area: VmaRef;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** What a new VMA is told. */
 export interface VmaOptions {
   readonly start: number;
@@ -66,6 +78,7 @@ export class Vmas {
   declare private readonly slabs: SlabCaches;
   declare private readonly caches: ProcessCaches;
   declare private readonly freeFunction: FunctionId;
+  private hooks: AreaHooks | null = null;
 
   constructor(parts: VmaParts) {
     this.memory = parts.memory;
@@ -79,6 +92,17 @@ export class Vmas {
     this.freeFunction = parts.functions.register("vm_area_free_rcu_cb", (_cpu, head) => {
       this.freeNow(head - vma.rcu);
     });
+  }
+
+  install(hooks: AreaHooks): void {
+    this.hooks = hooks;
+  }
+
+  opened(area: VmaRef): void {
+    this.hooks?.opened(area);
+  }
+  closed(area: VmaRef): void {
+    this.hooks?.closed(area);
   }
 
   // ---- fields ----
@@ -182,7 +206,11 @@ export class Vmas {
     this.locks.startWrite(area);
     memory.store(area + vma.detached, 0);
     this.trees.commit(reserved);
-    memory.write(at + mm.mapCount, memory.read(at + mm.mapCount) + 1);
+    this.countMaps(at, 1);
+  }
+
+  countMaps(at: MmRef, change: number): void {
+    this.memory.write(at + mm.mapCount, this.memory.read(at + mm.mapCount) + change);
   }
 
   /** Tree nodes for storing `area`, or nothing (0), over [start, end); null when there is no memory. */
@@ -219,7 +247,8 @@ export class Vmas {
       return -Errno.ENOMEM;
     }
     this.locks.startWrite(area);
-    this.moveBounds(area, newBelow ? address : start, newBelow ? end : address);
+    this.moveBounds({ area, start: newBelow ? address : start, end: newBelow ? end : address });
+    this.opened(fresh);
     this.linkReserved(at, fresh, reserved);
     return 0;
   }
@@ -230,15 +259,18 @@ export class Vmas {
     return this.split(at, area, address, newBelow);
   }
 
-  /** Gives a write-locked VMA other bounds; its page offset goes with its start.  The tree is the caller's. */
-  moveBounds(area: VmaRef, start: number, end: number): void {
-    const { memory } = this;
-    const pgoff = this.pgoffOf(area) + (start - this.startOf(area)) / PAGE_BYTES;
-    this.anonVmas.beginMove(area);
-    memory.writeFloat64(area + vma.start, start);
-    memory.writeFloat64(area + vma.end, end);
-    memory.writeFloat64(area + vma.pgoff, pgoff);
-    this.anonVmas.endMove(area);
+  /** Gives write-locked VMAs other bounds at once; page offsets go with the starts.  The tree is the caller's. */
+  moveBounds(...moves: readonly VmaMove[]): void {
+    const { memory, anonVmas } = this;
+    const areas = moves.map(({ area }) => area);
+    anonVmas.beginMove(areas);
+    for (const { area, start, end } of moves) {
+      const pgoff = this.pgoffOf(area) + (start - this.startOf(area)) / PAGE_BYTES;
+      memory.writeFloat64(area + vma.start, start);
+      memory.writeFloat64(area + vma.end, end);
+      memory.writeFloat64(area + vma.pgoff, pgoff);
+    }
+    anonVmas.endMove(areas);
   }
 
   // ---- checks ----
@@ -255,6 +287,7 @@ export class Vmas {
       if (start % PAGE_BYTES !== 0 || end % PAGE_BYTES !== 0) bug(`M1 ${where}: not whole pages`);
       if (memory.read(entry + vma.mm) !== at) bug(`M1 ${where}: of another mm`);
       if (memory.load(entry + vma.detached) !== 0) bug(`M3 ${where}: in the tree, and detached`);
+      checkRwsem(memory, memory.read(entry + vma.lock) + VmaLock.sem);
       this.anonVmas.check(entry);
     }
     const said = memory.read(at + mm.mapCount);

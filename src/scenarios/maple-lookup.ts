@@ -26,11 +26,11 @@ const BEFORE = { first: 20, last: 29, entry: 201 };
 const AFTER = { first: 80, last: 89, entry: 202 };
 const LOOKS = 2;
 
-export function setup({ pages, mapleTrees }: Kernel): Pointer {
+export function setup({ pages, processes }: Kernel): Pointer {
   const tree = pages.getZeroedPage(Gfp.KERNEL);
-  mapleTrees.init();
-  mapleTrees.format(tree);
-  for (const entry of [...FIXED, BEFORE]) mapleTrees.store(tree, entry, Gfp.KERNEL);
+  processes.start();
+  processes.mapleTrees.format(tree);
+  for (const entry of [...FIXED, BEFORE]) processes.mapleTrees.store(tree, entry, Gfp.KERNEL);
   return tree;
 }
 
@@ -38,26 +38,26 @@ export function attach({ regions }: Kernel, _options: object, tree: Pointer): vo
   regions.add("tree", tree, MapleTree);
 }
 
-export function run({ cpu, rcu, mapleTrees }: Kernel, _options: object, tree: Pointer): void {
+export function run({ cpu, rcu, processes }: Kernel, _options: object, tree: Pointer): void {
   if (cpu.id === 0) {
-    mapleTrees.store(tree, { ...BEFORE, entry: 0 }, Gfp.KERNEL);
-    mapleTrees.store(tree, AFTER, Gfp.KERNEL);
+    processes.mapleTrees.store(tree, { ...BEFORE, entry: 0 }, Gfp.KERNEL);
+    processes.mapleTrees.store(tree, AFTER, Gfp.KERNEL);
     return;
   }
   for (let i = 0; i < LOOKS; i++) {
     for (const { first, last, entry } of FIXED) {
       rcu.readLock();
-      const found = mapleTrees.at(tree, first + 5);
-      const said = `cpu ${cpu.id} finds ${found} over ${mapleTrees.first} to ${mapleTrees.last}`;
+      const found = processes.mapleTrees.at(tree, first + 5);
+      const said = `cpu ${cpu.id} finds ${found} over ${processes.mapleTrees.first} to ${processes.mapleTrees.last}`;
       rcu.readUnlock();
-      if (found !== entry || mapleTrees.first !== first || mapleTrees.last !== last)
+      if (found !== entry || processes.mapleTrees.first !== first || processes.mapleTrees.last !== last)
         bug(`${said}, not ${entry} over ${first} to ${last}`);
     }
     cpu.endOperation();
   }
 }
 
-export function check({ mapleTrees }: Kernel, _options: object, _values: unknown, tree: Pointer): void {
-  const found = mapleTrees.check(tree).map(({ entry }) => entry);
+export function check({ processes }: Kernel, _options: object, _values: unknown, tree: Pointer): void {
+  const found = processes.mapleTrees.check(tree).map(({ entry }) => entry);
   if (found.join() !== "101,102,202") bug(`the tree has entries ${found.join()}`);
 }

@@ -66,6 +66,7 @@ export const LockClass = {
   PERCPU_ALLOC: 56,
   SLAB_ALIEN: 57,
   SLOB: 58,
+  VMA: 59,
 } as const;
 
 /** Classes, unused numbers included: ids are 0 to LOCK_CLASSES - 1. */
@@ -80,6 +81,7 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.MMAP]: "&mm->mmap_lock",
   [LockClass.PAGE_TABLE]: "&mm->page_table_lock",
   [LockClass.SPLIT_PTE]: "ptlock_ptr(ptdesc)",
+  [LockClass.VMA]: "&vma->vm_lock->lock",
   [LockClass.ANON_VMA]: "&anon_vma->rwsem",
   [LockClass.I_MMAP]: "&mapping->i_mmap_rwsem",
   [LockClass.SLAB_NODE]: "&n->list_lock",

@@ -17,14 +17,18 @@ const FIXED = 20;
 
 const fixedEntry = (block: number): number => 1_000_000 + block;
 
-export function setup({ pages, mutexes, mapleTrees }: Kernel): number {
+export function setup({ pages, mutexes, processes }: Kernel): number {
   const at = pages.getZeroedPage(Gfp.KERNEL);
   mutexes.format(at, LockClass.TEST_A);
-  mapleTrees.init();
-  mapleTrees.format(at + TREE);
+  processes.start();
+  processes.mapleTrees.format(at + TREE);
   for (let block = 0; block < BLOCKS; block++) {
     const first = block * BLOCK;
-    mapleTrees.store(at + TREE, { first, last: first + FIXED - 1, entry: fixedEntry(block) }, Gfp.KERNEL);
+    processes.mapleTrees.store(
+      at + TREE,
+      { first, last: first + FIXED - 1, entry: fixedEntry(block) },
+      Gfp.KERNEL,
+    );
   }
   return at;
 }
@@ -45,20 +49,21 @@ export function run(kernel: Kernel, _options: ProgramOptions, shared: unknown): 
 }
 
 /** Stores to a random range between two fixed entries, or over several gaps. */
-function change({ cpu, mapleTrees }: Kernel, tree: number): void {
+function change({ cpu, processes }: Kernel, tree: number): void {
   const from = cpu.random.below(BLOCKS) * BLOCK + FIXED;
   const first = from + cpu.random.below(BLOCK - FIXED);
   const last = first + cpu.random.below(from + BLOCK - FIXED - first);
   const entry = cpu.random.below(3) === 0 ? 0 : first;
-  if (!mapleTrees.store(tree, { first, last, entry }, Gfp.KERNEL)) throw new Error("no memory for a node");
+  if (!processes.mapleTrees.store(tree, { first, last, entry }, Gfp.KERNEL))
+    throw new Error("no memory for a node");
 }
 
-function look({ cpu, rcu, mapleTrees }: Kernel, tree: number): void {
+function look({ cpu, rcu, processes }: Kernel, tree: number): void {
   const block = cpu.random.below(BLOCKS);
   const index = block * BLOCK + cpu.random.below(BLOCK);
   rcu.readLock();
-  const entry = mapleTrees.at(tree, index);
-  const { first, last } = mapleTrees;
+  const entry = processes.mapleTrees.at(tree, index);
+  const { first, last } = processes.mapleTrees;
   rcu.readUnlock();
   const said = `cpu ${cpu.id}: index ${index} has entry ${entry} over ${first} to ${last}`;
   if (index < first || index > last) throw new Error(said);
@@ -69,18 +74,18 @@ function look({ cpu, rcu, mapleTrees }: Kernel, tree: number): void {
 }
 
 export function check(
-  { rcu, slabs, mapleTrees, cpu }: Kernel,
+  { rcu, slabs, processes, cpu }: Kernel,
   _options: ProgramOptions,
   _values: readonly unknown[],
   shared: unknown,
 ): void {
   const tree = (shared as number) + TREE;
-  const entries = mapleTrees.check(tree);
+  const entries = processes.mapleTrees.check(tree);
   for (let block = 0; block < BLOCKS; block++) {
     const fixed = entries.find(({ entry }) => entry === fixedEntry(block));
     if (fixed?.first !== block * BLOCK) throw new Error(`the fixed entry of block ${block} is gone`);
   }
-  mapleTrees.destroy(tree);
+  processes.mapleTrees.destroy(tree);
   rcu.barrier();
   cpu.endOperation();
   const nodes = checkSlabs(slabs).find(({ name }) => name === "maple_node");

@@ -20,8 +20,9 @@ interface Tree {
 function newTree(): Tree {
   const machine = kernelsOf({ cpus: 1 });
   const [kernel] = machine.kernels;
-  const { mapleTrees: trees, slabs, pages, cpu } = kernel;
-  trees.init();
+  const { processes, slabs, pages, cpu } = kernel;
+  const trees = processes.mapleTrees;
+  processes.start();
   const at = pages.getZeroedPage(Gfp.KERNEL);
   trees.format(at);
   return {

@@ -1,0 +1,111 @@
+/**
+ * Address spaces: made, shared and ended.
+ *
+ * `users` counts the tasks that run in one, `count` the references to the structure, all users being one of them: what the
+ * last user leaves behind is torn down, and the structure stays while a CPU still has it loaded.
+ *
+ * Linux: kernel/fork.c mm_alloc, mm_init, mmput, mmdrop.
+ */
+
+import { bug } from "../memory/bug.ts";
+import type { Memory } from "../memory/memory.ts";
+import { wordsIn } from "../memory/struct.ts";
+import { Gfp } from "../mm/pages/gfp.ts";
+import type { SlabCaches } from "../mm/slab/slab-caches.ts";
+import { LockClass } from "../sync/lock-class.ts";
+import type { RwSemaphores } from "../sync/rwsem.ts";
+import type { SpinLocks } from "../sync/spinlock.ts";
+import type { ProcessCaches } from "./process-caches.ts";
+import { type MmRef, MmStruct } from "./vm-area.ts";
+import type { Vmas } from "./vmas.ts";
+
+const mm = MmStruct;
+
+/** Bytes of user addresses with four levels of tables.  Linux: TASK_SIZE_MAX. */
+export const TASK_SIZE = 2 ** 47 - 4096;
+
+export interface AddressSpaceParts {
+  readonly memory: Memory;
+  readonly slabs: SlabCaches;
+  readonly rwsems: RwSemaphores;
+  readonly locks: SpinLocks;
+  readonly caches: ProcessCaches;
+  readonly vmas: Vmas;
+}
+
+export class AddressSpaces {
+  declare readonly vmas: Vmas;
+  declare private readonly memory: Memory;
+  declare private readonly slabs: SlabCaches;
+  declare private readonly rwsems: RwSemaphores;
+  declare private readonly locks: SpinLocks;
+  declare private readonly caches: ProcessCaches;
+
+  constructor(parts: AddressSpaceParts) {
+    this.memory = parts.memory;
+    this.slabs = parts.slabs;
+    this.rwsems = parts.rwsems;
+    this.locks = parts.locks;
+    this.caches = parts.caches;
+    this.vmas = parts.vmas;
+  }
+
+  /** An empty address space with one user, or 0.  Linux: mm_alloc. */
+  make(mmapBase = TASK_SIZE): MmRef {
+    const { memory } = this;
+    const at = this.slabs.alloc(this.caches.mm, Gfp.KERNEL);
+    if (at === 0) return 0;
+    memory.fill(at, wordsIn(MmStruct), 0);
+    this.vmas.trees.format(at + mm.tree);
+    this.rwsems.format(at + mm.mmapLock, LockClass.MMAP);
+    this.locks.format(at + mm.pageTableLock, LockClass.PAGE_TABLE);
+    memory.writeFloat64(at + mm.taskSize, TASK_SIZE);
+    memory.writeFloat64(at + mm.mmapBase, mmapBase);
+    memory.store(at + mm.lockSeq, 0);
+    memory.store(at + mm.users, 1);
+    memory.store(at + mm.count, 1);
+    return at;
+  }
+
+  /** Linux: mmget. */
+  get(at: MmRef): void {
+    this.memory.add(at + mm.users, 1);
+  }
+
+  /** The last user unmaps everything.  Linux: mmput, exit_mmap.  @may-sleep */
+  put(at: MmRef): void {
+    const users = this.memory.add(at + mm.users, -1);
+    if (users < 1) bug(`mmput of mm at word ${at}, which has ${users} users`);
+    if (users > 1) return;
+    this.exit(at);
+    this.drop(at);
+  }
+
+  /** Linux: mmgrab. */
+  grab(at: MmRef): void {
+    this.memory.add(at + mm.count, 1);
+  }
+
+  /** Linux: mmdrop. */
+  drop(at: MmRef): void {
+    const count = this.memory.add(at + mm.count, -1);
+    if (count < 1) bug(`mmdrop of mm at word ${at}, which has ${count} references`);
+    if (count === 1) this.slabs.free(this.caches.mm, at);
+  }
+
+  /** Linux: exit_mmap. */
+  private exit(at: MmRef): void {
+    const { vmas, memory } = this;
+    vmas.locks.writeLock(at);
+    const areas = vmas.overlapping(at, 0, memory.readFloat64(at + mm.taskSize));
+    for (const area of areas) {
+      vmas.detach(area);
+      vmas.anonVmas.unlink(area);
+      vmas.closed(area);
+      vmas.free(area);
+    }
+    vmas.trees.destroy(at + mm.tree);
+    memory.write(at + mm.mapCount, 0);
+    vmas.locks.writeUnlock(at);
+  }
+}
