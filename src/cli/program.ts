@@ -10,6 +10,7 @@ import { addProc } from "./proc.ts";
 import { addProfiles } from "./profiles.ts";
 import { addStart } from "./start.ts";
 import { addStress } from "./stress.ts";
+import { addTop } from "./top.ts";
 import { addWorkloads } from "./workloads.ts";
 
 const ABOUT = `A laboratory for the memory management of a multiprocessor kernel: every simulated CPU is a real thread.`;
@@ -19,6 +20,7 @@ Begin with:
   smpsim start        the standard sweep: how this computer scales, and a simulated one; a report in reports/
   smpsim doctor       what this computer can and cannot do
   smpsim workloads    what can be measured
+  smpsim top slab     object caches while a workload runs
   smpsim profiles     the machines of simulated time
   smpsim bench page-repeat --cpus 1,2 --compare pageLists=6.12,off
   smpsim bench page-bulk --mode virtual       26 CPUs of a real machine, simulated
@@ -40,6 +42,7 @@ export function createProgram(): Command {
   addExplore(program);
   addReplay(program);
   addProc(program);
+  addTop(program);
   addWorkloads(program);
   addProfiles(program);
   addDoctor(program);

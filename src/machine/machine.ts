@@ -9,8 +9,10 @@ import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { UsageError } from "../memory/bug.ts";
 import { CpuControl, cpuControl } from "../memory/control.ts";
+import { RamView } from "../memory/ram-view.ts";
 import { Snapshot } from "../memory/snapshot.ts";
 import type { RingContents } from "../memory/trace.ts";
+import { type CacheSample, type SlabPlace, sampleCaches } from "../mm/slab/cache-sample.ts";
 import { reportNamed } from "../procfs/reports.ts";
 import { hostMoment } from "../schedule/host-clock.ts";
 import { ParallelTurn } from "../schedule/parallel.ts";
@@ -26,7 +28,7 @@ import { CpuPool } from "./pool.ts";
 import type { Fault, ProgramOptions, RunResult } from "./program.ts";
 import { programOptions, resolveProgram } from "./resolve-program.ts";
 import { Run, type RunOptions } from "./run.ts";
-import type { CampaignTask, CpuAnswer, CpuTask, MachineParts } from "./task.ts";
+import type { BootAnswer, CampaignTask, CpuAnswer, CpuTask, MachineParts } from "./task.ts";
 
 let nextId = 1;
 
@@ -37,6 +39,7 @@ export class Machine {
   private readonly control: Int32Array;
   /** What the boot CPU wrote while booting, as dmesg prints it. */
   bootLog: readonly string[] = [];
+  private slabPlace: SlabPlace | null = null;
   private state: "ready" | "running" | "dead" = "ready";
 
   private constructor(parts: MachineParts, pool: CpuPool) {
@@ -156,6 +159,15 @@ export class Machine {
     return report.renderValues(cpuResults.map(({ value }) => value));
   }
 
+  /**
+   * What each object cache has, oldest first; also while a program runs, of which it takes no notice: the figures are hints
+   * then.  Linux: /proc/slabinfo.
+   */
+  sampleSlabs(): CacheSample[] {
+    const { ram } = this.parts.buffers;
+    return this.slabPlace === null ? [] : sampleCaches(new RamView(ram), this.slabPlace);
+  }
+
   /** Pins the CPUs' threads to one host core, until `release`. */
   async pin(): Promise<PinnedThreads> {
     return pinThreads(this.hostThreadIds());
@@ -244,7 +256,7 @@ export class Machine {
     else for (const cpu of others) answers.push(await attach(cpu));
     const bad = answers.find((answer) => !answer.ok);
     if (bad === undefined) {
-      if (answers[0].ok) this.bootLog = answers[0].value as string[];
+      if (answers[0].ok) this.begun(answers[0].value as BootAnswer);
       const { virtual, buffers } = this.parts;
       if (virtual !== null) placePerCpuChunks(virtual.chunkNodes, this.config.topology, buffers.ram);
       return;
@@ -255,6 +267,11 @@ export class Machine {
     throw new Error(
       bad.ok || bad.stopped ? "boot stopped" : `boot failed on cpu ${bad.fault.cpu}: ${bad.fault.message}`,
     );
+  }
+
+  private begun({ log, slabs }: BootAnswer): void {
+    this.bootLog = log;
+    this.slabPlace = slabs;
   }
 
   private broadcast(task: (cpu: number) => CpuTask, threads: number): Promise<CpuAnswer[]> {

@@ -17,7 +17,7 @@ import { hangReport } from "./hang-report.ts";
 import { packCounts } from "./line-counts.ts";
 import { lockResults } from "./lock-results.ts";
 import type { KernelModule, LockResult } from "./program.ts";
-import type { CpuAnswer, CpuTask, RunValue } from "./task.ts";
+import type { BootAnswer, CpuAnswer, CpuTask, RunValue } from "./task.ts";
 
 /** The part for campaigns, on threads of explore mode. */
 const campaigns = shape.mode === "explore" ? await import("./explore-serve.ts") : null;
@@ -38,7 +38,7 @@ async function execute(task: CpuTask): Promise<unknown> {
     case "attach": {
       const thread = attachCpu(task.machine, task.cpu, task.boots);
       threads.set(task.machine.id, thread);
-      return thread.bootLog;
+      return bootAnswer(thread);
     }
     case "setup": {
       const module = await importModule(task.moduleUrl);
@@ -82,6 +82,11 @@ async function execute(task: CpuTask): Promise<unknown> {
       if (task.collect) collectGarbage();
       return null;
   }
+}
+
+function bootAnswer({ bootLog, kernel }: CpuThread): BootAnswer {
+  const { kind, globals } = kernel.slabs;
+  return { log: bootLog, slabs: { kind, globals, nodes: kernel.topology.nodes } };
 }
 
 function ofCampaigns(): NonNullable<typeof campaigns> {

@@ -5,6 +5,7 @@
  */
 
 import type { RamMemory } from "../memory/wasm-atomics.ts";
+import type { SlabPlace } from "../mm/slab/cache-sample.ts";
 import type { CampaignPlan } from "../schedule/explore/campaign.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
 import type { LoggedSteps } from "../schedule/explore/step-log.ts";
@@ -80,6 +81,14 @@ export interface CampaignAnswer {
   /** Only on machines that trace. */
   readonly log: LoggedSteps | null;
   readonly events: readonly SchedulerEvent[];
+}
+
+/** The value of an `attach` task's answer. */
+export interface BootAnswer {
+  /** The boot CPU's; empty elsewhere. */
+  readonly log: readonly string[];
+  /** Where the main thread finds object caches. */
+  readonly slabs: SlabPlace;
 }
 
 export type CpuTask =

@@ -14,6 +14,7 @@ afterAll(destroyIdlePools);
 test.each<[string, MachineConfig, number]>([
   ["6 CPUs", { cpus: 6, seed: 51 }, 400],
   ["6 CPUs that run freely", { cpus: 6, tokens: "free", seed: 52 }, 200],
+  ["SLAB, 4 CPUs", { cpus: 4, slab: "slab", seed: 54 }, 200],
   ["simulated time", { cpus: 8, mode: "virtual", seed: 53 }, 100],
 ])("everybody gets through with two elements in reserve: %s", async (name, config, operations) => {
   console.log(`pool-progress, ${name}, seed ${config.seed}`);

@@ -80,7 +80,7 @@ export function writeIdentity(memory: Memory, cache: CacheRef, options: CacheOpt
 }
 
 /** The name of a cache. */
-export function readName(memory: Memory, cache: CacheRef): string {
+export function readName(memory: Pick<Memory, "readByte">, cache: CacheRef): string {
   const start = (cache + KmemCache.name) * WORD_BYTES;
   let name = "";
   for (let i = 0; i < NAME_BYTES; i++) {

@@ -50,7 +50,7 @@ function checkTable(heap: Kmalloc, { frames: { memory } }: PageAllocator): void 
       const name = kmallocName(type, index);
       const cache = heap.cacheAt(type, index);
       if (cache === 0) {
-        if (heap.hasType(type)) missing ||= name;
+        if (heap.hasClass(type, index)) missing ||= name;
         continue;
       }
       if (missing !== "") bug(`K1 ${name} is there, ${missing} before it is not`);

@@ -37,6 +37,7 @@ import {
   KMALLOC_SIZES,
   kmallocIndex,
   kmallocOrder,
+  kmallocSizeRoundup,
 } from "./kmalloc-index.ts";
 import { KMALLOC_TYPES, KmallocType, kmallocName, kmallocType } from "./kmalloc-type.ts";
 import type { CacheRef } from "./kmem-cache.ts";
@@ -89,6 +90,8 @@ export class Kmalloc {
   declare private readonly memMap: Pointer;
   declare private readonly table: Pointer;
   declare private readonly hasDmaZone: boolean;
+  /** Of the smallest class.  Linux: KMALLOC_MIN_SIZE. */
+  declare private readonly leastBytes: number;
 
   constructor(parts: KmallocParts) {
     this.parts = parts;
@@ -99,6 +102,7 @@ export class Kmalloc {
     this.globals = parts.slot.address;
     this.table = this.globals + globalField.caches;
     this.hasDmaZone = parts.hasDmaZone;
+    this.leastBytes = parts.slabs.kind === "slab" ? 32 : 8;
   }
 
   static declare(layout: ImageLayout): Slot {
@@ -121,7 +125,7 @@ export class Kmalloc {
   kmallocNode(bytes: number, gfp: number, node: number): Pointer {
     if (bytes > KMALLOC_MAX_CACHE_BYTES) return this.kmallocLarge(bytes, gfp, node);
     if (bytes <= 0 || bytes !== (bytes | 0)) return this.nothing(bytes);
-    const cache = this.cacheFor(bytes, gfp);
+    const cache = this.cacheFor(bytes < this.leastBytes ? this.leastBytes : bytes, gfp);
     if (cache === 0) return 0;
     return node === NO_NODE ? this.slabs.alloc(cache, gfp) : this.slabs.allocNode(cache, gfp, node);
   }
@@ -186,6 +190,11 @@ export class Kmalloc {
     return PAGE_BYTES << (type >> 8);
   }
 
+  /** What a request of `bytes` really has to use.  Linux: kmalloc_size_roundup. */
+  kmallocSizeRoundup(bytes: number): number {
+    return kmallocSizeRoundup(bytes > 0 ? Math.max(bytes, this.leastBytes) : bytes);
+  }
+
   // ---- caches ----
 
   /**
@@ -200,10 +209,9 @@ export class Kmalloc {
     mutexes.lock(mutex);
     let areAll = true;
     for (let type = 0; type < KMALLOC_TYPES && areAll; type++) {
-      if (!this.hasType(type)) continue;
       for (let index = 1; index < ENTRIES && areAll; index++) {
         const at = table + type * ENTRIES + index;
-        if (memory.read(at) !== 0) continue;
+        if (!this.hasClass(type, index) || memory.read(at) !== 0) continue;
         const cache = slabs.create(kmallocOptions(type, index));
         areAll = cache !== 0;
         memory.store(at, cache);
@@ -218,9 +226,9 @@ export class Kmalloc {
     return this.memory.read(this.table + type * ENTRIES + index);
   }
 
-  /** Whether there are caches of this type on this machine. */
-  hasType(type: number): boolean {
-    return type !== KmallocType.DMA || this.hasDmaZone;
+  /** Whether there is such a cache on this machine: SLAB has none below 32 bytes. */
+  hasClass(type: number, index: number): boolean {
+    return (type !== KmallocType.DMA || this.hasDmaZone) && KMALLOC_SIZES[index] >= this.leastBytes;
   }
 
   private cacheFor(bytes: number, gfp: number): CacheRef {
