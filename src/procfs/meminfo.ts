@@ -11,6 +11,8 @@ import { NodeStat, ZoneStat } from "../mm/pages/counters.ts";
 import { PageGlobals } from "../mm/pages/page-globals.ts";
 import { Zone } from "../mm/pages/zone.ts";
 import { ZoneIndex } from "../mm/pages/zone-index.ts";
+import { vmallocBytes } from "../mm/vmap/vmalloc-space.ts";
+import { VmapGlobals } from "../mm/vmap/vmap-globals.ts";
 import { meminfoLine } from "./layout.ts";
 import type { ProcSource } from "./source.ts";
 import { configuredZones, zonesOf } from "./zones.ts";
@@ -29,6 +31,7 @@ export function meminfo(source: ProcSource): string {
     ["MemAvailable", Math.max(0, free - reserved)],
     ...highRows(source, total, free),
     ...slabRows(source),
+    ...vmallocRows(source, total),
     ["Percpu", perCpuPages(source)],
   ];
   return rows.map(([key, pages]) => `${meminfoLine(key, pages * KILOBYTES)}\n`).join("");
@@ -43,6 +46,18 @@ function slabRows({ pages: { vmstat } }: ProcSource): (readonly [string, number]
     ["Slab", reclaimable + unreclaimable],
     ["SReclaimable", reclaimable],
     ["SUnreclaim", unreclaimable],
+  ];
+}
+
+/** The range, which ends a byte early, as Linux's does; what is in it; and a number that is always 0. */
+function vmallocRows({ vmap }: ProcSource, total: number): (readonly [string, number])[] {
+  if (vmap === null) return [];
+  const rangePages = (vmallocBytes(total) - 1024) / PAGE_BYTES;
+  const { memory, globals } = vmap.space;
+  return [
+    ["VmallocTotal", rangePages],
+    ["VmallocUsed", memory.read(globals + VmapGlobals.vmallocPages)],
+    ["VmallocChunk", 0],
   ];
 }
 

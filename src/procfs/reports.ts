@@ -12,6 +12,7 @@ import { percpuStats } from "./percpu-stats.ts";
 import { slabinfo } from "./slabinfo.ts";
 import type { ProcSource, SlabSource } from "./source.ts";
 import { SYS_SLAB, sysSlab } from "./sys-slab.ts";
+import { vmallocinfo } from "./vmallocinfo.ts";
 import { vmstat } from "./vmstat.ts";
 import { zoneinfo } from "./zoneinfo.ts";
 
@@ -40,6 +41,7 @@ export const REPORTS: Readonly<Record<string, KernelReport | MeasuredReport>> = 
     summary: "caches of SLUB; with /NAME what a cache is and has, with /NAME/FILE one value",
     render: (source) => sysSlab(source, SYS_SLAB),
   },
+  vmallocinfo: { summary: "areas of kernel virtual memory", render: vmallocinfo },
   lock_stat: { summary: "how often locks were taken and waited for in the last run", render: lockStat },
   percpu_stats: { summary: "per-CPU memory: its parts, its chunks and their pieces", render: percpuStats },
   numactl: { summary: "nodes, their CPUs and memory, distances", render: numactl },

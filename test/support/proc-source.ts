@@ -15,6 +15,7 @@ export function procSource(config: TopologyConfig): ProcSource & { readonly boot
     spin: locks[0],
     image: { spin: lockSlots },
     perCpuChunks: null,
+    vmap: null,
     pages: allocators[0],
   };
 }

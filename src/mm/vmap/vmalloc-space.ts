@@ -10,11 +10,22 @@
 /** ffffc90000000000, with four levels and without KASLR. */
 export const VMALLOC_START = -0x3700_0000_0000;
 /** 32 TiB. */
-export const VMALLOC_BYTES = 2 ** 45;
+const VMALLOC_BYTES = 2 ** 45;
 /** What one entry of the top table covers. */
 export const PGDIR_BYTES = 2 ** 39;
 /** What one page table covers. */
 export const PMD_BYTES = 2 ** 21;
+
+/** Pages of the machine for each table that is made in advance. */
+const PAGES_PER_TABLE = 128;
+
+/** Bytes of the range on a machine of `totalPages`: those of 1 to 64 entries of the top table. */
+export function vmallocBytes(totalPages: number): number {
+  return Math.max(
+    PGDIR_BYTES,
+    Math.min(Math.floor(totalPages / PAGES_PER_TABLE) * PGDIR_BYTES, VMALLOC_BYTES),
+  );
+}
 
 /** An address of up to 64 bits as sixteen hexadecimal digits. */
 export function formatAddress(address: number): string {

@@ -158,7 +158,7 @@ export class Vmalloc {
     if (!(bytes > 0)) return this.fail(gfp, `size ${bytes}, there must be at least one byte`);
     const count = Math.ceil(bytes / PAGE_BYTES);
     if (count > this.totalPages) return this.fail(gfp, `size ${bytes}, exceeds total pages`);
-    const vm = this.newArea(count * PAGE_BYTES, VmFlag.ALLOC, options);
+    const vm = this.newArea(count * PAGE_BYTES, VmFlag.ALLOC | VmFlag.UNINITIALIZED, options);
     if (vm === 0) return this.fail(gfp, `size ${bytes}, vm_struct allocation failed`);
     const address = this.memory.readFloat64(vm + vmField.addr);
     if (!this.giveArray(vm, count, gfp, node)) {
@@ -167,7 +167,10 @@ export class Vmalloc {
     }
     const got = this.givePages(vm, count, gfp, node);
     const mapped = got === count && this.tables.map(address, count, (i) => this.frames.get(vm, i)) === 0;
-    if (mapped) return address;
+    if (mapped) {
+      this.memory.write(vm + vmField.flags, VmFlag.ALLOC);
+      return address;
+    }
     this.vfree(address);
     return this.fail(
       gfp,

@@ -162,6 +162,27 @@ export class VmapAreas {
     if (lazy > space.lazyMaxPages()) this.purge.drain();
   }
 
+  /** All busy areas, node by node; for reports.  @takes busy.lock */
+  forEachBusy(visit: (at: AreaRef) => void): void {
+    this.forEach(BUSY_HEAD, BUSY_LOCK, visit);
+  }
+
+  /** All lazy areas, node by node; for reports.  @takes lazy.lock */
+  forEachLazy(visit: (at: AreaRef) => void): void {
+    this.forEach(LAZY_HEAD, LAZY_LOCK, visit);
+  }
+
+  private forEach(head: number, lock: number, visit: (at: AreaRef) => void): void {
+    const { memory, locks, space } = this;
+    for (let id = 0; id < space.nodeCount; id++) {
+      const node = space.nodeAt(id);
+      locks.lock(node + lock);
+      for (let link = memory.read(node + head); link !== node + head; link = memory.read(link))
+        visit(link - area.links);
+      locks.unlock(node + lock);
+    }
+  }
+
   /** An area of this size that this CPU's node has kept, or 0.  Linux: node_pool_del_va.  @takes pool_lock */
   private fromPool(id: number, size: number, align: number): AreaRef {
     const { memory, locks, space } = this;

@@ -2,7 +2,7 @@
  * The beginning of kernel virtual memory, at its first use: a machine whose program uses none has all its pages.
  *
  * The range is as large as the tables that are made for it in advance: Linux makes all 64, which is 256 KiB; here at most
- * one page in 256 of the machine's goes into them, and a small machine has a smaller range.
+ * one page in 128 of the machine's goes into them, and a small machine has a smaller range.
  *
  * Linux: mm/vmalloc.c vmalloc_init, vmap_init_nodes, vmap_init_free_space.
  */
@@ -14,7 +14,7 @@ import { LockClass } from "../../sync/lock-class.ts";
 import { Gfp, GfpFlag } from "../pages/gfp.ts";
 import { PageGlobals } from "../pages/page-globals.ts";
 import type { KernelTables } from "./kernel-tables.ts";
-import { PGDIR_BYTES, VMALLOC_BYTES, VMALLOC_START } from "./vmalloc-space.ts";
+import { PGDIR_BYTES, VMALLOC_START, vmallocBytes } from "./vmalloc-space.ts";
 import { VmapArea } from "./vmap-area.ts";
 import { VmapGlobals } from "./vmap-globals.ts";
 import { AreaSet, POOL_SIZES, VaPool, VmapNode } from "./vmap-node.ts";
@@ -26,7 +26,6 @@ const globalField = VmapGlobals;
 const MAX_VMAP_NODES = 128;
 /** Pages of a zone of addresses that belongs to one node. */
 const ZONE_PAGES = 16;
-const PAGES_PER_TABLE = 256;
 
 /** First state of what the kernel image holds, on the boot CPU. */
 export function formatGlobals({ locks, mutexes, slots, cpu: { memory } }: VmapParts): void {
@@ -49,8 +48,8 @@ export function setUpVmap(parts: VmapParts, space: VmapSpace, tables: KernelTabl
   const nodes = pages.getFreePages(Gfp.KERNEL | GfpFlag.ZERO | GfpFlag.NOWARN, order);
   const whole = slabs.alloc(cache, Gfp.KERNEL);
   const total = memory.read(pages.frames.globals + PageGlobals.totalRamPages);
-  const topEntries = Math.max(1, Math.min(Math.floor(total / PAGES_PER_TABLE), VMALLOC_BYTES / PGDIR_BYTES));
-  if (nodes === 0 || whole === 0 || !tables.format(topEntries)) {
+  const bytes = vmallocBytes(total);
+  if (nodes === 0 || whole === 0 || !tables.format(bytes / PGDIR_BYTES)) {
     if (nodes !== 0) pages.freePages(pfnOf(nodes), order);
     if (whole !== 0) slabs.free(cache, whole);
     slabs.destroy(cache);
@@ -60,7 +59,7 @@ export function setUpVmap(parts: VmapParts, space: VmapSpace, tables: KernelTabl
   memory.write(globals + globalField.nodes, nodes);
   memory.write(globals + globalField.nodeCount, count);
   memory.write(globals + globalField.zoneBytes, (count > 1 ? ZONE_PAGES : 1) * PAGE_BYTES);
-  memory.writeFloat64(globals + globalField.end, VMALLOC_START + topEntries * PGDIR_BYTES);
+  memory.writeFloat64(globals + globalField.end, VMALLOC_START + bytes);
   for (let id = 0; id < count; id++) formatNode(parts, space, space.nodeAt(id));
   memory.writeFloat64(whole + VmapArea.start, VMALLOC_START);
   memory.writeFloat64(whole + VmapArea.end, space.end);
