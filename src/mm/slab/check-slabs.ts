@@ -42,12 +42,12 @@ interface Place {
 
 /** Every invariant of the allocator, at rest; what each cache has. */
 export function checkSlabs(caches: SlabCaches): CacheCount[] {
-  const all = caches.all();
-  return all.length === 0 ? [] : caches.allocator.check(all);
+  return caches.allocator.check(caches.all());
 }
 
 /** U1-U6 of all of SLUB's caches, and that their own structures are counted like all objects. */
 export function checkSlub(view: SlubView, all: readonly CacheRef[]): CacheCount[] {
+  if (all.length === 0) return [];
   const { memory } = view.slabs;
   const slabsOf = new Map<CacheRef, PageRef[]>(all.map((cache) => [cache, []]));
   for (const slab of slabPages(view.slabs)) {

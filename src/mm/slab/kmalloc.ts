@@ -41,6 +41,7 @@ import {
 } from "./kmalloc-index.ts";
 import { KMALLOC_TYPES, KmallocType, kmallocName, kmallocType } from "./kmalloc-type.ts";
 import type { CacheRef } from "./kmem-cache.ts";
+import type { SizedMemory } from "./object-allocator.ts";
 import type { SlabCaches } from "./slab-caches.ts";
 import { SlabFlag } from "./slab-flags.ts";
 import { NO_NODE } from "./slab-pages.ts";
@@ -86,6 +87,8 @@ export class Kmalloc {
   declare private readonly parts: KmallocParts;
   declare private readonly memory: Memory;
   declare private readonly slabs: SlabCaches;
+  /** Where sizes come from without caches (SLOB), or null. */
+  declare private readonly sized: SizedMemory | null;
   declare private readonly pages: PageAllocator;
   declare private readonly memMap: Pointer;
   declare private readonly table: Pointer;
@@ -97,6 +100,7 @@ export class Kmalloc {
     this.parts = parts;
     this.memory = parts.cpu.memory;
     this.slabs = parts.slabs;
+    this.sized = parts.slabs.allocator.sized;
     this.pages = parts.pages;
     this.memMap = parts.pages.frames.memMap;
     this.globals = parts.slot.address;
@@ -123,6 +127,9 @@ export class Kmalloc {
 
   /** The same of `node`, or of a node near it. */
   kmallocNode(bytes: number, gfp: number, node: number): Pointer {
+    const { sized } = this;
+    if (sized !== null && bytes > 0 && bytes <= KMALLOC_MAX_BYTES && Number.isInteger(bytes))
+      return sized.kmalloc(bytes, gfp, node);
     if (bytes > KMALLOC_MAX_CACHE_BYTES) return this.kmallocLarge(bytes, gfp, node);
     if (bytes <= 0 || bytes !== (bytes | 0)) return this.nothing(bytes);
     const cache = this.cacheFor(bytes < this.leastBytes ? this.leastBytes : bytes, gfp);
@@ -163,7 +170,7 @@ export class Kmalloc {
     }
     const fresh = this.kmallocNode(bytes, gfp, NO_NODE);
     if (fresh === 0 || held === 0) return fresh;
-    this.memory.copy(fresh, object, held / WORD_BYTES);
+    this.copyBytes(fresh, object, held);
     this.kfree(object);
     return fresh;
   }
@@ -173,6 +180,10 @@ export class Kmalloc {
   /** Null and ZERO_SIZE_PTR are allowed. */
   kfree(object: Pointer): void {
     if (object === 0 || object === ZERO_SIZE_PTR) return;
+    if (this.sized !== null) {
+      this.sized.kfree(object);
+      return;
+    }
     const page = this.headOf(object);
     if ((this.memory.read(page + pageField.type) & 0xff) !== PageType.SLAB) this.freeLarge(page, object);
     else this.slabs.free(this.memory.read(page + slabField.cache), object);
@@ -181,6 +192,7 @@ export class Kmalloc {
   /** Bytes that may be used: those of the class, or of the pages.  0 of null and of ZERO_SIZE_PTR. */
   ksize(object: Pointer): number {
     if (object === 0 || object === ZERO_SIZE_PTR) return 0;
+    if (this.sized !== null) return this.sized.ksize(object);
     const { memory } = this;
     const page = this.headOf(object);
     const type = memory.read(page + pageField.type);
@@ -203,6 +215,7 @@ export class Kmalloc {
    * @may-sleep   @takes kmalloc_mutex -> slab_mutex
    */
   start(): boolean {
+    if (this.sized !== null) return true;
     const { memory, table, slabs } = this;
     const { mutexes } = this.parts;
     const mutex = this.globals + globalField.mutex;
@@ -303,12 +316,22 @@ export class Kmalloc {
     return isTail ? memory.read(page + TailPage.head) : page;
   }
 
+  private copyBytes(to: Pointer, from: Pointer, bytes: number): void {
+    const { memory } = this;
+    const words = bytes >> 2;
+    memory.copy(to, from, words);
+    for (let at = words * WORD_BYTES; at < bytes; at++)
+      memory.writeByte(to * WORD_BYTES + at, memory.readByte(from * WORD_BYTES + at));
+  }
+
   private zeroBytes(object: Pointer, from: number, to: number): void {
     const { memory } = this;
     const start = object * WORD_BYTES;
-    const whole = Math.ceil(from / WORD_BYTES);
-    for (let at = from; at < whole * WORD_BYTES; at++) memory.writeByte(start + at, 0);
-    memory.fill(object + whole, to / WORD_BYTES - whole, 0);
+    const first = Math.min(Math.ceil(from / WORD_BYTES) * WORD_BYTES, to);
+    const last = Math.max(first, to - (to % WORD_BYTES));
+    for (let at = from; at < first; at++) memory.writeByte(start + at, 0);
+    memory.fill(object + first / WORD_BYTES, (last - first) / WORD_BYTES, 0);
+    for (let at = last; at < to; at++) memory.writeByte(start + at, 0);
   }
 
   private nothing(bytes: number): Pointer {

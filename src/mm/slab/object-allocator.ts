@@ -19,6 +19,14 @@ export interface ObjectPaths {
   freeBulk(cache: CacheRef, objects: readonly Pointer[]): void;
 }
 
+/** Memory by size that comes from no cache. */
+export interface SizedMemory {
+  /** `bytes` from 1 on; 0 when there is no memory. */
+  kmalloc(bytes: number, gfp: number, node: number): Pointer;
+  kfree(object: Pointer): void;
+  ksize(object: Pointer): number;
+}
+
 /** A cache's line of /proc/slabinfo.  Linux: struct slabinfo. */
 export interface SlabInfo {
   readonly activeObjects: number;
@@ -57,6 +65,8 @@ export interface SlabReaper {
 /** All but `objects`, `release`, `reaper`'s tick, `hasCpuPart` and `check` is called with slab_mutex held. */
 export interface ObjectAllocator {
   readonly objects: ObjectPaths;
+  /** SLOB: kmalloc does without caches.  Null: it has a cache for each class. */
+  readonly sized: SizedMemory | null;
   /** What gives memory back now and then; null where nothing does. */
   readonly reaper: SlabReaper | null;
   /** Formats what the allocator has in the kernel image, on the boot CPU. */

@@ -29,6 +29,7 @@ import { declareSlab, type SlabImage } from "./slab/slab-image.ts";
 import { SlabFlag } from "./slab-flags.ts";
 import { NO_NODE, type SlabPages } from "./slab-pages.ts";
 import type { AllocatorParts, SlabParts } from "./slab-parts.ts";
+import { SlobAllocator } from "./slob/slob-allocator.ts";
 import { SlubAllocator } from "./slub-allocator.ts";
 
 const globalField = SlabGlobals;
@@ -38,6 +39,8 @@ export interface SlabSlots {
   readonly globals: Slot;
   /** What SLAB has in the kernel image; null with another allocator. */
   readonly slab: SlabImage | null;
+  /** SlobGlobals, with SLOB. */
+  readonly slob: Slot | null;
 }
 
 export class SlabCaches {
@@ -80,6 +83,7 @@ export class SlabCaches {
     return {
       globals: layout.place("slab_globals", SlabGlobals),
       slab: kind === "slab" ? declareSlab(layout, nodes) : null,
+      slob: kind === "slob" ? SlobAllocator.declare(layout) : null,
     };
   }
 
@@ -273,5 +277,7 @@ function allocatorOf(parts: AllocatorParts): ObjectAllocator {
       return new SlubAllocator(parts);
     case "slab":
       return new SlabAllocator(parts);
+    case "slob":
+      return new SlobAllocator(parts);
   }
 }

@@ -52,6 +52,7 @@ const slabField = SlabPage;
 const PROMOTED = 32;
 
 export class SlubAllocator implements ObjectAllocator {
+  readonly sized = null;
   readonly reaper = null;
   declare readonly objects: Slub;
   declare readonly slabs: SlabPages;

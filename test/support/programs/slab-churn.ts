@@ -103,7 +103,8 @@ export function check(
       const object = memory.read(mailboxes + box * SIZES.length + i);
       if (object !== 0) left++;
     }
-    if (count(caches[i]) !== left)
+    // SLOB does not know its objects.
+    if (slabs.kind !== "slob" && count(caches[i]) !== left)
       throw new Error(`${count(caches[i])} objects of ${SIZES[i]} bytes are out, ${left} are in mailboxes`);
     for (let box = 0; box < MAILBOXES; box++) {
       const object = memory.read(mailboxes + box * SIZES.length + i);

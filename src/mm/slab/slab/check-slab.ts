@@ -35,6 +35,7 @@ interface ArrayPlace {
 
 /** S1-S5 of all caches; what each has. */
 export function checkSlab(view: SlabView, all: readonly CacheRef[]): CacheCount[] {
+  if (all.length === 0) return [];
   const { memory, backing } = view.nodeSlabs;
   const slabsOf = new Map<CacheRef, PageRef[]>(all.map((cache) => [cache, []]));
   for (const slab of backing.all()) {

@@ -38,6 +38,7 @@ const nodeField = SlabNode;
 const NODE_BYTES = wordsIn(SlabNode) * WORD_BYTES;
 
 export class SlabAllocator implements ObjectAllocator {
+  readonly sized = null;
   declare readonly objects: SlabPaths;
   declare readonly arrays: Arrays;
   declare readonly reaper: Reaper;
