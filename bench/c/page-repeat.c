@@ -10,15 +10,7 @@
  * page-repeat THREADS SECONDS prints: pairs per second of all threads together, nanoseconds of a pair.
  */
 
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-typedef int32_t word;
+#include "threads.h"
 
 /* struct page */
 enum { PAGE_WORDS = 16, P_FLAGS = 0, P_REFCOUNT, P_MAPCOUNT, P_TYPE, P_BUDDY, P_LINKS, P_PRIVATE = 7 };
@@ -42,23 +34,6 @@ enum { WMARK_LOW = 1, WMARK_HIGH = 2, RESERVES = 0x38, CMA = 0x80, NOFRAGMENT = 
 enum { PAGEBLOCKS = 1 << 12, ZONELIST = 1 << 13, ZONES = 1 << 14, UNITS = 1 << 16, MEM_MAP = 1 << 20, RAM_WORDS = 1 << 22, FRAMES = 65536 };
 
 static word *ram;
-
-struct cpu {
-  word id, irqs_enabled, preempt_count, in_interrupt, operations;
-  _Alignas(64) _Atomic word pending;
-  word panic, ready;
-};
-
-static void bad(const char *what) {
-  fprintf(stderr, "%s\n", what);
-  exit(1);
-}
-
-static double now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1e9 + t.tv_nsec;
-}
 
 static inline word cas(word at, word expected, word replacement) {
   atomic_compare_exchange_strong((_Atomic word *)&ram[at], &expected, replacement);
@@ -216,36 +191,6 @@ static void __attribute__((noinline)) free_pages(struct cpu *cpu, word pfn, word
 
 /* ---- the loop ---- */
 
-static inline void end_operation(struct cpu *cpu) {
-  if (atomic_load_explicit(&cpu->pending, memory_order_relaxed) != 0 && cpu->irqs_enabled) bad("interrupt");
-  if ((++cpu->operations & 63) == 0 && now_ns() == 0) bad("clock");
-  if (cpu->preempt_count == 0 && (cpu->panic | cpu->ready) != 0) bad("the slice is over");
-}
-
-static pthread_barrier_t start;
-static _Atomic int stop;
-static struct { _Alignas(64) double operations, elapsed_ns; } results[32];
-
-static void *run(void *argument) {
-  word id = (word)(intptr_t)argument;
-  struct cpu *cpu = aligned_alloc(64, sizeof *cpu);
-  memset(cpu, 0, sizeof *cpu);
-  cpu->id = id;
-  cpu->irqs_enabled = 1;
-  pthread_barrier_wait(&start);
-  double from = now_ns(), done = 0;
-  do {
-    word pfn = alloc_pages(cpu, GFP_KERNEL, 0);
-    free_pages(cpu, pfn, 0);
-    end_operation(cpu);
-    done++;
-  } while (!atomic_load_explicit(&stop, memory_order_relaxed));
-  results[id].operations = done;
-  results[id].elapsed_ns = now_ns() - from;
-  free(cpu);
-  return NULL;
-}
-
 static void format_list(word id) {
   word pcp = UNITS + PCP_AT + id * UNIT_WORDS;
   ram[pcp + L_CLASS] = 2;
@@ -279,25 +224,7 @@ static void format(word threads) {
   for (word id = 0; id < threads; id++) format_list(id);
 }
 
-int main(int argc, char **argv) {
-  word threads = argc > 1 ? atoi(argv[1]) : 1;
-  double seconds = argc > 2 ? atof(argv[2]) : 1;
-  if (threads < 1 || threads > 32) bad("usage: page-repeat THREADS (1 to 32) SECONDS");
-  format(threads);
-  pthread_t thread[32];
-  pthread_barrier_init(&start, NULL, threads + 1);
-  for (word i = 0; i < threads; i++) pthread_create(&thread[i], NULL, run, (void *)(intptr_t)i);
-  pthread_barrier_wait(&start);
-  struct timespec length = {(time_t)seconds, (long)((seconds - (time_t)seconds) * 1e9)};
-  nanosleep(&length, NULL);
-  atomic_store(&stop, 1);
-  double operations = 0, longest = 0, busy = 0;
-  for (word i = 0; i < threads; i++) {
-    pthread_join(thread[i], NULL);
-    operations += results[i].operations;
-    busy += results[i].elapsed_ns;
-    if (results[i].elapsed_ns > longest) longest = results[i].elapsed_ns;
-  }
-  printf("%.6g %.6g\n", operations / longest * 1e9, busy / operations);
-  return 0;
-}
+static void prepare_cpu(struct cpu *cpu) { (void)cpu; }
+static inline void operation(struct cpu *cpu) { free_pages(cpu, alloc_pages(cpu, GFP_KERNEL, 0), 0); }
+
+int main(int argc, char **argv) { return run_threads("page-repeat", argc, argv); }

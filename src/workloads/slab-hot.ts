@@ -16,6 +16,7 @@ import {
   ObjectUser,
   STRESS_DEFAULTS,
 } from "./parts/object-cache.ts";
+import { GFP } from "./parts/page-share.ts";
 
 export const describe: WorkloadDescription = {
   name: "slab-hot",
@@ -30,13 +31,23 @@ export const setup = (kernel: Kernel, options: ProgramOptions): ObjectCache =>
   makeCache(kernel, options, "slab-hot");
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): MetricsValue {
-  const { cpu } = kernel;
+  const { cpu, slabs } = kernel;
   const { cache } = shared as ObjectCache;
   const user = new ObjectUser(kernel, options);
   const first = user.alloc(cache);
   if (first !== 0) user.free(cache, first);
   kernel.phase("pair", () => {
     let done = 0;
+    if (user.isPlain) {
+      // Written out: with options between, they would be a good part of what is measured.
+      for (; kernel.more(done); done++) {
+        const object = slabs.alloc(cache, GFP);
+        if (object !== 0) slabs.free(cache, object);
+        else user.countFailure();
+        cpu.endOperation();
+      }
+      return done;
+    }
     for (; kernel.more(done); done++) {
       const object = user.alloc(cache);
       if (object !== 0) user.free(cache, object);

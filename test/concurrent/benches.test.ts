@@ -19,6 +19,8 @@ afterAll(destroyIdlePools);
 test.each([
   ["page-repeat", [2, 0.05], 2],
   ["spinlock", [10_000], 1],
+  ["slab-pair", [2, 0.05], 2],
+  ["slab-pair", ["remote", 100], 1],
 ])("the C twin %s compiles and measures", async (name, args, numbers) => {
   const twin = compileTwin(name);
   expect(twin !== null).toBe(hasGcc);

@@ -34,6 +34,7 @@ import { SlubAllocator } from "./slub-allocator.ts";
 
 const globalField = SlabGlobals;
 const injectsFaults = shape.failslab;
+const ANY_NODE = NO_NODE;
 
 export interface SlabSlots {
   readonly globals: Slot;
@@ -52,6 +53,12 @@ export class SlabCaches {
   /** Nodes with memory. */
   declare readonly nodes: readonly number[];
   declare readonly allocator: ObjectAllocator;
+  /** An object, or 0.  Linux: kmem_cache_alloc. */
+  declare alloc: (cache: CacheRef, gfp: number) => Pointer;
+  /** An object of `node` if it has one or memory for one, else of a node near it.  Linux: kmem_cache_alloc_node. */
+  declare allocNode: (cache: CacheRef, gfp: number, node: number) => Pointer;
+  /** Linux: kmem_cache_free. */
+  declare free: (cache: CacheRef, object: Pointer) => void;
   declare private readonly objects: ObjectPaths;
   declare private readonly parts: SlabParts;
 
@@ -74,6 +81,14 @@ export class SlabCaches {
     const { globals, nodes } = this;
     this.allocator = allocatorOf({ ...parts, globals, nodes, reap: () => void this.reap() });
     this.objects = this.allocator.objects;
+    // Closures over the one allocator of this thread: see docs/decisions/006.
+    const { objects } = this;
+    const { failslab } = parts;
+    this.alloc = (cache, gfp) =>
+      injectsFaults && failslab.shouldFail(cache, gfp) ? 0 : objects.alloc(cache, gfp, ANY_NODE);
+    this.allocNode = (cache, gfp, node) =>
+      injectsFaults && failslab.shouldFail(cache, gfp) ? 0 : objects.alloc(cache, gfp, node);
+    this.free = (cache, object) => objects.free(cache, object);
     this.flushFunction = parts.functions.register("flush_cpu_slab", (_cpu, cache) =>
       this.allocator.flushHere(cache),
     );
@@ -102,23 +117,6 @@ export class SlabCaches {
   }
 
   // ---- objects ----
-
-  /** An object, or 0.  Linux: kmem_cache_alloc. */
-  alloc(cache: CacheRef, gfp: number): Pointer {
-    if (injectsFaults && this.parts.failslab.shouldFail(cache, gfp)) return 0;
-    return this.objects.alloc(cache, gfp, NO_NODE);
-  }
-
-  /** An object of `node` if it has one or memory for one, else of a node near it.  Linux: kmem_cache_alloc_node. */
-  allocNode(cache: CacheRef, gfp: number, node: number): Pointer {
-    if (injectsFaults && this.parts.failslab.shouldFail(cache, gfp)) return 0;
-    return this.objects.alloc(cache, gfp, node);
-  }
-
-  /** Linux: kmem_cache_free. */
-  free(cache: CacheRef, object: Pointer): void {
-    this.objects.free(cache, object);
-  }
 
   /** `count` objects, appended to `into`, or none: true if there were as many.  Linux: kmem_cache_alloc_bulk. */
   allocBulk(cache: CacheRef, gfp: number, count: number, into: Pointer[]): boolean {

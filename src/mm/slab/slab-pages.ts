@@ -26,6 +26,8 @@ const cacheField = KmemCache;
 const slabField = SlabPage;
 const pageField = Page;
 const nodeField = KmemCacheNode;
+const tailField = TailPage;
+const { SLAB, TAIL } = PageType;
 const F = GfpFlag;
 /** The pages of a TYPESAFE_BY_RCU slab go back at once. */
 const freesAtOnce = mutant("slab-free-before-grace");
@@ -48,6 +50,8 @@ export const PASSED =
 
 const swapBytes = (word: number): number =>
   (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
+/** A free pointer as it is stored, and back.  Linux: freelist_ptr_encode, freelist_ptr_decode. */
+const mixed = (pointer: Pointer, cookie: number, slot: Pointer): number => pointer ^ cookie ^ swapBytes(slot);
 
 export interface SlabPageParts {
   readonly pages: PageAllocator;
@@ -93,26 +97,30 @@ export class SlabPages {
     const slot = object + (memory.read(cache + cacheField.offset) >> 2);
     const cookie = memory.read(cache + cacheField.random);
     const stored = memory.read(slot);
-    return cookie === 0 ? stored : stored ^ cookie ^ swapBytes(slot);
+    return cookie === 0 ? stored : mixed(stored, cookie, slot);
   }
 
   setNext(cache: CacheRef, object: Pointer, next: Pointer): void {
     const { memory } = this;
     const slot = object + (memory.read(cache + cacheField.offset) >> 2);
     const cookie = memory.read(cache + cacheField.random);
-    memory.write(slot, cookie === 0 ? next : next ^ cookie ^ swapBytes(slot));
+    memory.write(slot, cookie === 0 ? next : mixed(next, cookie, slot));
   }
 
   /** The slab that `object` lies in, or 0.  Linux: virt_to_slab. */
   slabAt(object: Pointer): PageRef {
     const { memory } = this;
-    let page = this.memMap + (object >> 10) * 16;
+    const page = this.memMap + ((object >> 10) << 4);
+    return (memory.read(page + pageField.type) & 0xff) === SLAB ? page : this.headOf(page);
+  }
+
+  /** The slab whose tail `page` is, or 0. */
+  private headOf(page: PageRef): PageRef {
+    const { memory } = this;
     let type = memory.read(page + pageField.type) & 0xff;
-    if (type === PageType.TAIL) {
-      page = memory.read(page + TailPage.head);
-      type = memory.read(page + pageField.type) & 0xff;
-    }
-    return type === PageType.SLAB ? page : 0;
+    const head = type === TAIL ? memory.read(page + tailField.head) : page;
+    if (head !== page) type = memory.read(head + pageField.type) & 0xff;
+    return type === SLAB ? head : 0;
   }
 
   /** The slab that `object` lies in.  A bug when it is no slab's. */
@@ -137,10 +145,10 @@ export class SlabPages {
   headFor(cache: CacheRef, slab: PageRef, object: Pointer): number {
     const { memory } = this;
     const words = memory.read(cache + cacheField.size) >> 2;
-    const index = (object - this.baseOf(slab)) / words;
-    if (!Number.isInteger(index) || index >= memory.read(slab + slabField.objects)) {
-      bug(`word ${object} is not the start of an object: objects of its slab are ${words} words apart`);
-    }
+    const distance = object - this.baseOf(slab);
+    const index = (distance / words) | 0;
+    if (Math.imul(index, words) !== distance || index >>> 0 >= memory.read(slab + slabField.objects))
+      this.reportNoStart(object, words);
     return index + 1;
   }
 
@@ -247,6 +255,10 @@ export class SlabPages {
   private initObject(cache: CacheRef, object: Pointer): void {
     this.bytes.initObject(cache, object, Poison.RED_INACTIVE);
     if (this.bytes.has(cache, SlabFlag.STORE_USER)) this.tracks.init(cache, object);
+  }
+
+  private reportNoStart(object: Pointer, words: number): never {
+    bug(`word ${object} is not the start of an object: objects of its slab are ${words} words apart`);
   }
 
   private reportNoSlab(object: Pointer): never {

@@ -30,14 +30,18 @@ import type { ObjectPaths } from "./object-allocator.ts";
 import type { PartialLists } from "./partial-lists.ts";
 import { NO_NODE, type SlabPages } from "./slab-pages.ts";
 import { headOf, inuseOf, isFrozen, slabWord } from "./slab-word.ts";
+import { SlubBulk } from "./slub-bulk.ts";
 import type { SlubDebug } from "./slub-debug.ts";
 
 const cacheField = KmemCache;
 const cpuField = KmemCacheCpu;
 const nodeField = KmemCacheNode;
 const slabField = SlabPage;
-const { ZERO, THISNODE } = GfpFlag;
+const { ZERO, THISNODE, DIRECT_RECLAIM } = GfpFlag;
+const ANY_NODE = NO_NODE;
 const interruptible = shape.mode === "explore";
+/** In parallel mode interrupts come at ends of operations only, so that the exchange of a CPU's pair cannot fail. */
+const comparesPair = shape.mode !== "parallel";
 /** The exchange of (freelist, tid) looks at the free list alone. */
 const noTid = mutant("slub-no-tid");
 /** A free into another CPU's slab writes the slab's word plainly. */
@@ -55,6 +59,10 @@ export interface SlubParts {
 }
 
 export class Slub implements ObjectPaths {
+  /** An object near this CPU, or from `node`; 0 when there is no memory.  Linux: slab_alloc_node. */
+  declare readonly alloc: (cache: CacheRef, gfp: number, node: number) => Pointer;
+  /** Linux: kmem_cache_free. */
+  declare readonly free: (cache: CacheRef, object: Pointer) => void;
   declare private readonly cpu: Cpu;
   declare private readonly memory: Memory;
   declare private readonly locks: SpinLocks;
@@ -62,6 +70,9 @@ export class Slub implements ObjectPaths {
   declare private readonly slabs: SlabPages;
   declare private readonly partials: PartialLists;
   declare private readonly debug: SlubDebug;
+  declare private readonly bulk: SlubBulk;
+  /** From a per-CPU pointer to this CPU's instance: a constant to V8, where PerCpu's is a field. */
+  declare private readonly toOwnUnit: number;
   /** From one transaction id of a CPU to its next.  Linux: TID_STEP. */
   declare private readonly tidStep: number;
 
@@ -73,112 +84,80 @@ export class Slub implements ObjectPaths {
     this.slabs = parts.slabs;
     this.partials = parts.partials;
     this.debug = parts.debug;
+    this.bulk = new SlubBulk(parts.cpu, parts.slabs, this);
+    // Closures over this CPU's allocator: V8 takes it, and what hangs on it, for constants.  See docs/decisions/006.
+    this.alloc = (cache, gfp, node) => this.take(cache, gfp, node);
+    this.free = (cache, object) => this.put(cache, object);
+    this.toOwnUnit = parts.perCpu.here(0);
     this.tidStep = 1 << (32 - Math.clz32(parts.possibleCpus - 1));
   }
 
-  /** An object near this CPU, or from `node`; 0 when there is no memory.  Linux: slab_alloc_node. */
-  alloc(cache: CacheRef, gfp: number, node: number): Pointer {
+  private take(cache: CacheRef, gfp: number, node: number): Pointer {
     const { memory } = this;
-    if ((gfp & GfpFlag.DIRECT_RECLAIM) !== 0) this.cpu.mightSleep("kmem_cache_alloc");
-    const own = this.perCpu.here(memory.read(cache + cacheField.cpuSlab));
-    let object = 0;
-    for (;;) {
-      const tid = memory.read(own + cpuField.tid);
-      object = memory.read(own + cpuField.freelist);
-      const slab = memory.read(own + cpuField.slab);
-      if (object === 0 || !this.isOn(slab, node)) {
-        object = this.allocSlow(cache, own, gfp, node);
-        break;
-      }
-      const next = this.slabs.next(cache, object);
-      if (this.exchangePair(own, object, tid, next)) break;
-    }
+    if ((gfp & DIRECT_RECLAIM) !== 0) this.cpu.mightSleep("kmem_cache_alloc");
+    const own = memory.read(cache + cacheField.cpuSlab) + this.toOwnUnit;
+    const tid = memory.read(own + cpuField.tid);
+    const object = memory.read(own + cpuField.freelist);
+    if (object === 0 || (node !== ANY_NODE && !this.isOn(memory.read(own + cpuField.slab), node)))
+      return this.takeSlow(cache, own, gfp, node);
+    const next = this.slabs.next(cache, object);
+    if (comparesPair && !this.pairIs(own, object, tid)) return this.take(cache, gfp, node);
+    this.setPair(own, next, tid);
+    if ((gfp & ZERO) !== 0) this.zero(cache, object);
+    return object;
+  }
+
+  private takeSlow(cache: CacheRef, own: Pointer, gfp: number, node: number): Pointer {
+    const object = this.allocSlow(cache, own, gfp, node);
     if (object !== 0 && (gfp & ZERO) !== 0) this.zero(cache, object);
     return object;
   }
 
   /** Not a byte more than the object has: a red zone may follow. */
-  private zero(cache: CacheRef, object: Pointer): void {
+  zero(cache: CacheRef, object: Pointer): void {
     const { memory } = this;
     const bytes = memory.read(cache + cacheField.objectSize);
     memory.fill(object, bytes >> 2, 0);
     for (let at = bytes & ~3; at < bytes; at++) memory.writeByte(object * 4 + at, 0);
   }
 
-  /** Linux: kmem_cache_free. */
-  free(cache: CacheRef, object: Pointer): void {
+  private put(cache: CacheRef, object: Pointer): void {
     const { memory, slabs } = this;
     const slab = slabs.slabAt(object);
-    if (slab !== 0 && memory.read(slab + slabField.cache) === cache)
-      this.freeRun(cache, slab, object, object, 1);
-    else this.freeElsewhere(cache, slab, object);
+    if (slab === 0 || memory.read(slab + slabField.cache) !== cache)
+      return this.freeElsewhere(cache, slab, object);
+    const own = memory.read(cache + cacheField.cpuSlab) + this.toOwnUnit;
+    const tid = memory.read(own + cpuField.tid);
+    if (memory.read(own + cpuField.slab) !== slab) return this.freeSlow(cache, slab, object, object, 1);
+    const freelist = memory.read(own + cpuField.freelist);
+    slabs.setNext(cache, object, freelist);
+    if (comparesPair && !this.pairIs(own, freelist, tid)) return this.put(cache, object);
+    this.setPair(own, object, tid);
   }
 
   /** An object of another cache, or of none. */
-  private freeElsewhere(cache: CacheRef, slab: PageRef, object: Pointer): void {
+  freeElsewhere(cache: CacheRef, slab: PageRef, object: Pointer): void {
     const owner = this.debug.ownerOf(cache, slab, object);
     if (owner !== 0) this.freeRun(owner, slab, object, object, 1);
   }
 
-  /**
-   * `count` objects, appended to `into`, or none of them: true if there were as many.  Linux: kmem_cache_alloc_bulk.
-   */
   allocBulk(cache: CacheRef, gfp: number, count: number, into: Pointer[]): boolean {
-    const { memory, cpu } = this;
-    if ((gfp & GfpFlag.DIRECT_RECLAIM) !== 0) cpu.mightSleep("kmem_cache_alloc_bulk");
-    const own = this.perCpu.here(memory.read(cache + cacheField.cpuSlab));
-    const before = into.length;
-    let irqs = cpu.irqSave();
-    for (let left = count; left > 0; left--) {
-      let object = memory.read(own + cpuField.freelist);
-      if (object !== 0) memory.write(own + cpuField.freelist, this.slabs.next(cache, object));
-      else {
-        // What an interrupted fast path has read is past: objects were taken without it.
-        this.nextTid(own);
-        cpu.irqRestore(irqs);
-        object = this.allocSlow(cache, own, gfp, NO_NODE);
-        irqs = cpu.irqSave();
-      }
-      if (object === 0) break;
-      into.push(object);
-    }
-    this.nextTid(own);
-    cpu.irqRestore(irqs);
-    if (into.length - before < count) {
-      this.freeBulk(cache, into.splice(before));
-      return false;
-    }
-    if ((gfp & ZERO) !== 0) for (let i = before; i < into.length; i++) this.zero(cache, into[i]);
-    return true;
+    return this.bulk.alloc(cache, gfp, count, into);
   }
 
-  /** Objects of one slab that follow each other are freed by one exchange.  Linux: kmem_cache_free_bulk. */
   freeBulk(cache: CacheRef, objects: readonly Pointer[]): void {
-    const { memory, slabs } = this;
-    for (let i = 0; i < objects.length; ) {
-      const tail = objects[i];
-      const slab = slabs.slabAt(tail);
-      if (slab === 0 || memory.read(slab + slabField.cache) !== cache) {
-        this.freeElsewhere(cache, slab, tail);
-        i++;
-        continue;
-      }
-      let head = tail;
-      let count = 1;
-      while (i + count < objects.length && slabs.slabAt(objects[i + count]) === slab) {
-        slabs.setNext(cache, objects[i + count], head);
-        head = objects[i + count];
-        count++;
-      }
-      this.freeRun(cache, slab, head, tail, count);
-      i += count;
-    }
+    this.bulk.free(cache, objects);
+  }
+
+  /** This CPU's part of a cache. */
+  ownPart(cache: CacheRef): Pointer {
+    return this.memory.read(cache + cacheField.cpuSlab) + this.toOwnUnit;
   }
 
   /** Frees the `count` objects from `head` to `tail`, all of one slab and linked.  Linux: do_slab_free. */
-  private freeRun(cache: CacheRef, slab: PageRef, head: Pointer, tail: Pointer, count: number): void {
+  freeRun(cache: CacheRef, slab: PageRef, head: Pointer, tail: Pointer, count: number): void {
     const { memory, slabs } = this;
-    const own = this.perCpu.here(memory.read(cache + cacheField.cpuSlab));
+    const own = memory.read(cache + cacheField.cpuSlab) + this.toOwnUnit;
     for (;;) {
       const tid = memory.read(own + cpuField.tid);
       if (memory.read(own + cpuField.slab) !== slab) {
@@ -187,14 +166,16 @@ export class Slub implements ObjectPaths {
       }
       const freelist = memory.read(own + cpuField.freelist);
       slabs.setNext(cache, tail, freelist);
-      if (this.exchangePair(own, freelist, tid, head)) return;
+      if (comparesPair && !this.pairIs(own, freelist, tid)) continue;
+      this.setPair(own, head, tid);
+      return;
     }
   }
 
   /** Gives up this CPU's slab and its partial slabs.  Linux: __flush_cpu_slab, flush_slab, put_partials. */
   flushCpu(cache: CacheRef): void {
     const { memory, cpu } = this;
-    const own = this.perCpu.here(memory.read(cache + cacheField.cpuSlab));
+    const own = this.ownPart(cache);
     this.dropCpuSlab(cache, own);
     const irqs = cpu.irqSave();
     const partial = memory.read(own + cpuField.partial);
@@ -212,20 +193,26 @@ export class Slub implements ObjectPaths {
 
   // ---- alloc ----
 
-  /** (freelist, tid): from, tid -> to, tid + step, unless an interrupt has changed either.  Linux: __update_cpu_freelist_fast. */
-  private exchangePair(own: Pointer, from: Pointer, tid: number, to: Pointer): boolean {
+  /**
+   * (freelist, tid): from, tid -> to, tid + step, unless an interrupt has changed either.  Linux:
+   * __update_cpu_freelist_fast.  In two steps: the first compares, and is where the interrupt may come.
+   */
+  private pairIs(own: Pointer, from: Pointer, tid: number): boolean {
     const { memory } = this;
     reached("slub-no-tid");
     if (interruptible) this.cpu.poll();
-    if (memory.read(own + cpuField.freelist) !== from) return false;
-    if (!noTid && memory.read(own + cpuField.tid) !== tid) return false;
-    memory.write(own + cpuField.freelist, to);
-    memory.write(own + cpuField.tid, (tid + this.tidStep) | 0);
-    return true;
+    return (
+      memory.read(own + cpuField.freelist) === from && (noTid || memory.read(own + cpuField.tid) === tid)
+    );
+  }
+
+  private setPair(own: Pointer, to: Pointer, tid: number): void {
+    this.memory.write(own + cpuField.freelist, to);
+    this.memory.write(own + cpuField.tid, (tid + this.tidStep) | 0);
   }
 
   /** Linux: ___slab_alloc. */
-  private allocSlow(cache: CacheRef, own: Pointer, gfp: number, node: number): Pointer {
+  allocSlow(cache: CacheRef, own: Pointer, gfp: number, node: number): Pointer {
     // A node without memory has no slabs: any will do.
     const wanted =
       node !== NO_NODE && this.memory.read(cache + cacheField.nodes + node) === 0 ? NO_NODE : node;
@@ -314,7 +301,7 @@ export class Slub implements ObjectPaths {
     this.nextTid(own);
   }
 
-  private nextTid(own: Pointer): void {
+  nextTid(own: Pointer): void {
     const at = own + cpuField.tid;
     this.memory.write(at, (this.memory.read(at) + this.tidStep) | 0);
   }
@@ -346,7 +333,7 @@ export class Slub implements ObjectPaths {
   }
 
   private isOn(slab: PageRef, node: number): boolean {
-    return node === NO_NODE || this.slabs.frames.nodeOf(slab) === node;
+    return node === ANY_NODE || this.slabs.frames.nodeOf(slab) === node;
   }
 
   // ---- free ----

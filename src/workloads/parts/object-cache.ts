@@ -124,6 +124,11 @@ export class ObjectUser {
     this.ownerWord = ((options.size as number) >> 2) - 1;
   }
 
+  /** Whether it does no more than to ask for objects near this CPU. */
+  get isPlain(): boolean {
+    return this.node < 0 && !this.stamps;
+  }
+
   /** An object, or 0, which is counted. */
   alloc(cache: Pointer): Pointer {
     const object =
@@ -150,6 +155,10 @@ export class ObjectUser {
   freeBulk(cache: Pointer, objects: readonly Pointer[]): void {
     if (this.stamps) for (const object of objects) this.marks.giveUp(object, this.ownerWord);
     this.slabs.freeBulk(cache, objects);
+  }
+
+  countFailure(): void {
+    this.failures++;
   }
 
   get failed(): MetricsValue {
