@@ -82,8 +82,10 @@ export class SlubAllocator implements ObjectAllocator {
     this.debugSettings = readSlabDebug(parts.settings.debug);
   }
 
-  /** Nothing of its own lies in the kernel image. */
-  format(): void {}
+  /** Room for the places of callers, if the machine is told to store any.  Linux: stack_depot_early_init. */
+  format(): void {
+    if (this.debugSettings.blocks.some(({ flags }) => (flags & SlabFlag.STORE_USER) !== 0)) this.makePlaces();
+  }
 
   // ---- a cache ----
 
@@ -113,7 +115,7 @@ export class SlubAllocator implements ObjectAllocator {
     return minOrder > plainOrder ? flags & ~SLAB_METADATA_FLAGS : flags;
   }
 
-  /** The table of places in the code, once.  @holds slab_mutex */
+  /** The table of places in the code, once: at boot, or @holds slab_mutex. */
   private makePlaces(): void {
     const { memory, globals, parts } = this;
     if (memory.read(globals + globalField.places) !== 0) return;
