@@ -7,6 +7,7 @@ import { Machine } from "../../src/machine/machine.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
 
 const CHURN = join(import.meta.dirname, "../support/programs/slab-churn.ts");
+const ALIASES = join(import.meta.dirname, "../support/programs/slab-aliases.ts");
 
 afterAll(destroyIdlePools);
 
@@ -54,5 +55,18 @@ test.each(
   const free = await freeOf();
   await run();
   expect(await freeOf()).toBe(free);
+  await machine.halt();
+});
+
+/** Goal: a cache ends with the last of those that share it, and not before.  Method: all CPUs make and end the same one. */
+test.each<[string, MachineConfig, number]>([
+  ["4 CPUs", { cpus: 4, seed: 31 }, 400],
+  ["simulated time", { cpus: 4, mode: "virtual", seed: 32 }, 60],
+])("caches that share come and go: %s", async (name, config, operations) => {
+  console.log(`slab-aliases, ${name}, seed ${config.seed}`);
+  const machine = await Machine.boot({ memory: "64MiB", checks: true, ...config });
+  const { fault } = await machine.run(ALIASES, { operations });
+  expect(fault?.message ?? "no fault").toBe("no fault");
+  expect((await machine.check()).fault).toBe(null);
   await machine.halt();
 });

@@ -34,6 +34,9 @@ export const CACHE_MIDDLE = {
   /** On the list of all caches. */
   links: array(2, "lock:slab_mutex", "pointer:list_head"),
   name: array(NAME_BYTES / WORD_BYTES, "holder", "bytes"),
+  /** How many have made it, under one name or several; -1: it is the allocator's own.  See slab-merge. */
+  refcount: word("lock:slab_mutex", "counter"),
+  padMiddle: word("boot"),
 } as const;
 
 /** One structure a node; the struct ends with the machine's last. */

@@ -70,9 +70,14 @@ export function writeCache(
 export function writeIdentity(memory: Memory, cache: CacheRef, options: CacheOptions): void {
   checkOptions(options);
   const { name, objectBytes, flags = 0 } = options;
+  memory.write(cache + KmemCache.refcount, 1);
   memory.write(cache + KmemCache.flags, flags);
   memory.write(cache + KmemCache.objectSize, objectBytes);
   memory.write(cache + KmemCache.construct, options.construct ?? 0);
+  writeName(memory, cache, name);
+}
+
+export function writeName(memory: Memory, cache: CacheRef, name: string): void {
   for (let i = 0; i < NAME_BYTES; i++) {
     const code = i < name.length ? name.charCodeAt(i) : 0;
     memory.writeByte((cache + KmemCache.name) * WORD_BYTES + i, code);
@@ -91,7 +96,8 @@ export function readName(memory: Pick<Memory, "readByte">, cache: CacheRef): str
   return name;
 }
 
-function checkOptions({ name, objectBytes, alignBytes = 0, flags = 0 }: CacheOptions): void {
+/** A bug when options are wrong. */
+export function checkOptions({ name, objectBytes, alignBytes = 0, flags = 0 }: CacheOptions): void {
   if (!/^[\x21-\x7e]{1,31}$/.test(name))
     bug(
       `kmem_cache_create: name "${name}" must be 1 to ${NAME_BYTES - 1} printable characters without spaces`,

@@ -42,7 +42,9 @@ interface Place {
 
 /** Every invariant of the allocator, at rest; what each cache has. */
 export function checkSlabs(caches: SlabCaches): CacheCount[] {
-  return caches.allocator.check(caches.all());
+  const all = caches.all();
+  caches.merge.check(all);
+  return caches.allocator.check(all);
 }
 
 /** U1-U6 of all of SLUB's caches, and that their own structures are counted like all objects. */
@@ -63,7 +65,8 @@ export function checkSlub(view: SlubView, all: readonly CacheRef[]): CacheCount[
     if (count?.active !== structures)
       bug(`U1 cache ${count?.name}: ${count?.active} objects are in use, there are ${structures} of them`);
   };
-  expect(SlabGlobals.kmemCache, all.length);
+  const names = checkedListLength(memory, view.globals + SlabGlobals.aliases, "M1 names", Infinity);
+  expect(SlabGlobals.kmemCache, all.length + names);
   expect(SlabGlobals.kmemCacheNode, all.length * view.nodes.length);
   return counts;
 }

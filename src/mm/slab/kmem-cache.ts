@@ -82,6 +82,8 @@ export const SlabGlobals = struct("slab_globals", {
   pad: word("boot"),
   /** List head: all caches.  Linux: slab_caches. */
   caches: array(2, "lock:slab_mutex", "pointer:list_head"),
+  /** List head: other names of caches. */
+  aliases: array(2, "lock:slab_mutex", "pointer:list_head"),
   mutex: embed(Mutex, "atomic"),
   /** Where the first two caches are until there is a cache to hold them. */
   bootCaches: embed(KmemCache, "lock:slab_mutex", 2),

@@ -90,6 +90,8 @@ export interface ObjectAllocator {
   /** Bytes of an object that its user may use. */
   usableBytes(cache: CacheRef): number;
   slabInfo(cache: CacheRef): SlabInfo;
+  /** Objects of so many bytes share the cache from here on. */
+  raiseUse?(cache: CacheRef, objectBytes: number): void;
   /** Where there is debugging: looks at every object that lies on a list: slabs looked at, reports made. */
   validate?(cache: CacheRef): { slabs: number; errors: number };
   /** Every invariant, at rest. */

@@ -8,7 +8,7 @@
  * A CPU that leaves gives up what it has (`leave`): who flushes a cache calls the CPUs that are online, and no others.
  *
  * Linux: mm/slab_common.c kmem_cache_create, kmem_cache_destroy, kmem_cache_shrink.  Differs: CPUs flush in an interrupt,
- * where Linux's SLUB queues work on each; caches of equal objects are not merged.
+ * where Linux's SLUB queues work on each.
  */
 
 import { bug } from "../../memory/bug.ts";
@@ -21,12 +21,13 @@ import type { FunctionId } from "../../sync/functions.ts";
 import { LockClass } from "../../sync/lock-class.ts";
 import { Gfp, GfpFlag } from "../pages/gfp.ts";
 import { Node } from "../pages/node.ts";
-import { type CacheOptions, readName } from "./cache-record.ts";
+import { type CacheOptions, checkOptions, readName } from "./cache-record.ts";
 import { type CacheRef, KmemCache, SlabGlobals, SlabState } from "./kmem-cache.ts";
 import type { ObjectAllocator, ObjectPaths, SlabInfo } from "./object-allocator.ts";
 import { SlabAllocator } from "./slab/slab-allocator.ts";
 import { declareSlab, type SlabImage } from "./slab/slab-image.ts";
 import { SlabFlag } from "./slab-flags.ts";
+import { SlabMerge } from "./slab-merge.ts";
 import { NO_NODE, type SlabPages } from "./slab-pages.ts";
 import type { AllocatorParts, SlabParts } from "./slab-parts.ts";
 import { SlobAllocator } from "./slob/slob-allocator.ts";
@@ -61,6 +62,8 @@ export class SlabCaches {
   declare free: (cache: CacheRef, object: Pointer) => void;
   declare private readonly objects: ObjectPaths;
   declare private readonly parts: SlabParts;
+  /** Caches that share, and the names of those that do. */
+  declare readonly merge: SlabMerge;
 
   /** slab_mutex. */
   declare readonly mutex: Pointer;
@@ -89,6 +92,8 @@ export class SlabCaches {
     this.allocNode = (cache, gfp, node) =>
       injectsFaults && failslab.shouldFail(cache, gfp) ? 0 : objects.alloc(cache, gfp, node);
     this.free = (cache, object) => objects.free(cache, object);
+    const { memory, kind } = this;
+    this.merge = new SlabMerge({ ...parts, memory, globals, kind });
     this.flushFunction = parts.functions.register("flush_cpu_slab", (_cpu, cache) =>
       this.allocator.flushHere(cache),
     );
@@ -107,6 +112,7 @@ export class SlabCaches {
     this.memory.write(this.globals + globalField.state, SlabState.DOWN);
     this.parts.mutexes.format(this.mutex, LockClass.SLAB_MUTEX);
     listInit(this.memory, this.globals + globalField.caches);
+    this.merge.format();
     this.allocator.format();
   }
 
@@ -133,16 +139,13 @@ export class SlabCaches {
 
   /** A cache of such objects, or 0 when there is no memory for it.  Linux: kmem_cache_create.  @may-sleep */
   create(options: CacheOptions): CacheRef {
-    const { memory, parts, globals, objects } = this;
+    const { memory, parts, globals } = this;
+    checkOptions(options);
     parts.mutexes.lock(this.mutex);
     if (memory.read(globals + globalField.state) === SlabState.DOWN) this.bootstrap();
-    const from = memory.read(globals + globalField.kmemCache);
-    const cache = objects.alloc(from, Gfp.KERNEL | GfpFlag.ZERO, NO_NODE);
-    const isMade = cache !== 0 && this.allocator.setUp(cache, options);
-    if (isMade) this.link(cache);
-    else if (cache !== 0) objects.free(from, cache);
+    const cache = this.makeAlias(options) || this.make(options);
     parts.mutexes.unlock(this.mutex);
-    if (isMade) return cache;
+    if (cache !== 0) return cache;
     if (((options.flags ?? 0) & SlabFlag.PANIC) !== 0) bug(`kmem_cache_create(${options.name}): no memory`);
     return 0;
   }
@@ -155,10 +158,18 @@ export class SlabCaches {
   destroy(cache: CacheRef): boolean {
     const { memory, parts, allocator } = this;
     parts.mutexes.lock(this.mutex);
+    if (!this.merge.leave(cache)) {
+      parts.mutexes.unlock(this.mutex);
+      return true; // others have it
+    }
     this.flushAll(cache);
     const isEmpty = allocator.shutDown(cache);
     const isTypesafe = (memory.read(cache + KmemCache.flags) & SlabFlag.TYPESAFE_BY_RCU) !== 0;
-    if (isEmpty) listDel(memory, cache + KmemCache.links);
+    const from = memory.read(this.globals + globalField.kmemCache);
+    if (isEmpty) {
+      listDel(memory, cache + KmemCache.links);
+      for (const record of this.merge.takeRecords(cache)) this.objects.free(from, record);
+    } else memory.write(cache + KmemCache.refcount, 1);
     parts.mutexes.unlock(this.mutex);
     if (!isEmpty) {
       parts.report(`kmem_cache_destroy ${readName(memory, cache)}: Slab cache still has objects`);
@@ -166,7 +177,7 @@ export class SlabCaches {
     }
     if (isTypesafe) parts.rcu.barrier(); // the callbacks of its slabs read its structure
     allocator.release(cache);
-    this.objects.free(memory.read(this.globals + globalField.kmemCache), cache);
+    this.objects.free(from, cache);
     return true;
   }
 
@@ -258,6 +269,35 @@ export class SlabCaches {
     return found;
   }
 
+  /** A cache that is there and that such objects may share, or 0.  @holds slab_mutex */
+  private makeAlias(options: CacheOptions): CacheRef {
+    const { merge, objects } = this;
+    const cache = merge.find(options, this.all());
+    if (cache === 0) return 0;
+    const from = this.memory.read(this.globals + globalField.kmemCache);
+    const record = objects.alloc(from, Gfp.KERNEL | GfpFlag.ZERO, NO_NODE);
+    const isUsed = merge.join(cache, options, record);
+    if (!isUsed && record !== 0) objects.free(from, record);
+    this.allocator.raiseUse?.(cache, options.objectBytes);
+    return cache;
+  }
+
+  /** @holds slab_mutex */
+  private make(options: CacheOptions): CacheRef {
+    const { objects } = this;
+    const from = this.memory.read(this.globals + globalField.kmemCache);
+    const cache = objects.alloc(from, Gfp.KERNEL | GfpFlag.ZERO, NO_NODE);
+    if (cache === 0) return 0;
+    // What one cache alone does to its free pointers, no other can share.
+    const flags = (options.flags ?? 0) | (options.hardened === true ? SlabFlag.NO_MERGE : 0);
+    if (this.allocator.setUp(cache, { ...options, flags })) {
+      this.link(cache);
+      return cache;
+    }
+    objects.free(from, cache);
+    return 0;
+  }
+
   private link(cache: CacheRef): void {
     listAddTail(this.memory, cache + KmemCache.links, this.globals + globalField.caches);
   }
@@ -265,6 +305,7 @@ export class SlabCaches {
   /** @holds slab_mutex */
   private bootstrap(): void {
     this.allocator.bootstrap((cache) => this.link(cache));
+    for (const cache of this.all()) this.memory.write(cache + KmemCache.refcount, -1);
     this.memory.write(this.globals + globalField.state, SlabState.UP);
   }
 }

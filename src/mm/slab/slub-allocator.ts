@@ -33,7 +33,7 @@ import { ObjectBytes, Poison } from "./object-bytes.ts";
 import { PartialLists } from "./partial-lists.ts";
 import { SlabChecks } from "./slab-checks.ts";
 import { SLAB_DEBUG_FLAGS, SLAB_METADATA_FLAGS, SlabFlag } from "./slab-flags.ts";
-import { leastOrders } from "./slab-layout.ts";
+import { leastOrders, PartBytes } from "./slab-layout.ts";
 import { NO_NODE, SlabPages } from "./slab-pages.ts";
 import type { AllocatorParts } from "./slab-parts.ts";
 import { SlabReports } from "./slab-report.ts";
@@ -127,6 +127,12 @@ export class SlubAllocator implements ObjectAllocator {
   validate(cache: CacheRef): { slabs: number; errors: number } {
     if (!this.debug.isOn(cache)) return { slabs: 0, errors: 0 };
     return this.debug.validate(cache, this.parts.nodes);
+  }
+
+  raiseUse(cache: CacheRef, objectBytes: number): void {
+    const at = cache + KmemCache.inuse;
+    const bytes = Math.ceil(objectBytes / PartBytes.POINTER) * PartBytes.POINTER;
+    this.memory.write(at, Math.max(this.memory.read(at), bytes));
   }
 
   shutDown(cache: CacheRef): boolean {

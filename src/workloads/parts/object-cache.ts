@@ -61,7 +61,7 @@ export function makeCache(kernel: Kernel, options: ProgramOptions, name: string)
   return { cache, pages };
 }
 
-/** A cache as the options say, or 0. */
+/** A cache as the options say, which shares its slabs with no other, or 0. */
 export function createCache({ slabs, topology }: Kernel, options: ProgramOptions, name: string): Pointer {
   const node = options.node as number;
   const { nodes } = topology;
@@ -70,7 +70,7 @@ export function createCache({ slabs, topology }: Kernel, options: ProgramOptions
   return slabs.create({
     name,
     objectBytes: options.size as number,
-    flags: parseFlags(name, options.flags as string),
+    flags: parseFlags(name, options.flags as string) | SlabFlag.NO_MERGE,
     hardened: options.hardened as boolean,
   });
 }

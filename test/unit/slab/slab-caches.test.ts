@@ -153,7 +153,7 @@ describe("objects", () => {
   test("that are no object, or another cache's, stop the machine", () => {
     const c = cacheOn(1);
     const [{ slabs, pages }] = c.kernels;
-    const other = slabs.create({ ...SMALL, name: "other" });
+    const other = slabs.create({ ...SMALL, name: "other", flags: SlabFlag.NO_MERGE });
     const objects = c.take(0, IN_SLAB + 1);
     expect(() => slabs.free(other, objects[0])).toThrow(/belongs to the one at word/);
     expect(() => slabs.free(c.cache, objects[0] + 4)).toThrow(/not the start of an object/);
@@ -193,7 +193,7 @@ describe("in bulk", () => {
   test("an object of another cache stops the machine", () => {
     const c = cacheOn(1);
     const [{ slabs }] = c.kernels;
-    const other = slabs.create({ ...SMALL, name: "other" });
+    const other = slabs.create({ ...SMALL, name: "other", flags: SlabFlag.NO_MERGE });
     expect(() => slabs.freeBulk(other, c.take(0, 2))).toThrow(/belongs to the one at word/);
   });
 });

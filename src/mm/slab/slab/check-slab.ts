@@ -11,7 +11,7 @@ import type { PerCpu } from "../../../sync/percpu.ts";
 import { PAGE_LINKS, type PageRef } from "../../pages/page.ts";
 import { SlabPage } from "../../pages/page-overlays.ts";
 import { readName } from "../cache-record.ts";
-import type { CacheRef } from "../kmem-cache.ts";
+import { type CacheRef, SlabGlobals } from "../kmem-cache.ts";
 import type { CacheCount } from "../object-allocator.ts";
 import type { NodeSlabs } from "./node-slabs.ts";
 import { AlienCache, ArrayCache, ENTRIES, Placement, SlabCache, SlabNode } from "./structures.ts";
@@ -23,6 +23,8 @@ interface SlabView {
   readonly nodes: readonly number[];
   readonly cpuNode: readonly number[];
   readonly sizeCaches: readonly CacheRef[];
+  /** SlabGlobals. */
+  readonly globals: Pointer;
 }
 
 /** An array and what may be in it. */
@@ -50,7 +52,8 @@ export function checkSlab(view: SlabView, all: readonly CacheRef[]): CacheCount[
   for (const object of own)
     if (!out.has(object)) bug(`S1 word ${object} is in use by SLAB and not given out`);
   // All but the first, which lies in the kernel image.
-  const structures = all.length - 1;
+  const names = checkedListLength(memory, view.globals + SlabGlobals.aliases, "M1 names", Infinity);
+  const structures = all.length - 1 + names;
   if (counts[0].active !== structures) {
     bug(
       `S1 cache ${counts[0].name}: ${counts[0].active} objects are in use, there are ${structures} of them`,

@@ -10,6 +10,7 @@ import type { CacheRef } from "../../../../src/mm/slab/kmem-cache.ts";
 import type { CacheCount } from "../../../../src/mm/slab/object-allocator.ts";
 import { SlabAllocator } from "../../../../src/mm/slab/slab/slab-allocator.ts";
 import { AlienCache, ArrayCache, SlabCache, SlabNode } from "../../../../src/mm/slab/slab/structures.ts";
+import { SlabFlag } from "../../../../src/mm/slab/slab-flags.ts";
 import { type Kernels, kernelsOf } from "../../../support/kernels.ts";
 
 interface Cache extends Kernels {
@@ -181,7 +182,8 @@ describe("slabs", () => {
   test("of one page and more give all pages back at the end", () => {
     for (const objectBytes of [8, 56, 64, 1500, 5000, 20_000]) {
       const c = cacheOn(2, { name: "some", objectBytes });
-      c.kernels[0].slabs.destroy(c.kernels[0].slabs.create({ name: "warm", objectBytes }));
+      const flags = SlabFlag.NO_MERGE;
+      c.kernels[0].slabs.destroy(c.kernels[0].slabs.create({ name: "warm", objectBytes, flags }));
       const objects = c.take(0, 300);
       expect(new Set(objects).size).toBe(300);
       expect(c.count().active).toBe(300);
@@ -371,7 +373,7 @@ describe("the reaper", () => {
 test("an object of another cache stops the machine", () => {
   const c = cacheOn(1);
   const [{ slabs }] = c.kernels;
-  const other = slabs.create({ ...SMALL, name: "other" });
+  const other = slabs.create({ ...SMALL, name: "other", flags: SlabFlag.NO_MERGE });
   expect(() => slabs.free(other, c.take(0, 1)[0])).toThrow(/belongs to the one at word/);
 });
 
