@@ -97,6 +97,7 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
     valid: "true, false",
     help: "objects of a new slab are handed out in a random order",
   },
+  threadSize: { type: "text", valid: "8KiB, 16KiB", help: "size of a kernel stack" },
   padding: {
     type: "boolean",
     valid: "true, false",

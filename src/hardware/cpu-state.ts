@@ -19,6 +19,12 @@ export const CpuState = struct("cpu_state", {
   /** Operations since the last look at the clock. */
   operations: word("owner-cpu", "counter"),
   idle: word("owner-cpu", "flags"),
+  /** Of the stack that is in use; while an interrupt runs the task's is saved, else `savedStackPointer` is 0. */
+  stackPointer: word("owner-cpu", "pointer:word"),
+  savedStackPointer: word("owner-cpu", "pointer:word"),
+  /** The lowest that the stack pointer has been, on the task's stack and on the interrupts'. */
+  taskStackMin: word("owner-cpu", "pointer:word"),
+  irqStackMin: word("owner-cpu", "pointer:word"),
   random: array(RANDOM_WORDS, "owner-cpu"),
   nextTickNs: float64("owner-cpu"),
   interrupts: float64("owner-cpu", VECTORS),

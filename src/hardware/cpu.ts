@@ -23,6 +23,8 @@ import type { TraceRing } from "../memory/trace.ts";
 import { TraceEvent } from "../memory/trace.ts";
 import type { Turn } from "../memory/turn.ts";
 import { CPU_STATE_WORDS, CpuState, NEED_RESCHED, PREEMPT_NESTING } from "./cpu-state.ts";
+import { KernelStack } from "./kernel-stack.ts";
+import { StackFrame } from "./stack-frames.ts";
 import { Tlb } from "./tlb.ts";
 import { VECTORS } from "./vectors.ts";
 
@@ -70,6 +72,8 @@ export class Cpu {
   declare readonly turn: Turn;
   declare readonly random: Random;
   declare readonly trace: TraceRing;
+  /** Frames of kernel functions; accounted with `checks`. */
+  declare readonly stack: KernelStack;
   declare readonly tlb: Tlb;
   declare private readonly control: Int32Array;
   declare private readonly words: Int32Array;
@@ -90,6 +94,7 @@ export class Cpu {
     this.words = new Int32Array(parts.states);
     this.doubles = new Float64Array(parts.states);
     this.base = parts.id * CPU_STATE_WORDS;
+    this.stack = new KernelStack(parts.memory, parts.id, this.words);
     this.pendingWord = cpuControl(parts.id) + CpuControl.pending;
     this.softWord = cpuControl(parts.id) + CpuControl.softPending;
     this.tlb = new Tlb(parts.states, parts.id);
@@ -261,6 +266,7 @@ export class Cpu {
   /** To be called before a wait that is a sleep.  Linux: what schedule() does before it switches.  @may-sleep */
   beforeSleep(): void {
     this.mightSleep("schedule");
+    if (checks) this.stack.checkEnds();
     this.hooks?.beforeSleep();
   }
 
@@ -295,7 +301,7 @@ export class Cpu {
     this.hooks?.idleExit();
     this.words[this.base + state.idle] = 0;
     this.poll();
-    if (this.control[this.softWord] !== 0 && !this.inAtomic) this.hooks?.runSoftirqs();
+    if (this.control[this.softWord] !== 0 && !this.inAtomic) this.runSoftirqs();
   }
 
   private finishOperation(): void {
@@ -305,7 +311,7 @@ export class Cpu {
       if (checks) this.reportHeldAtEnd();
       return;
     }
-    if (this.control[this.softWord] !== 0) this.hooks?.runSoftirqs();
+    if (this.control[this.softWord] !== 0) this.runSoftirqs();
     this.turn.yieldSlice();
   }
 
@@ -329,6 +335,13 @@ export class Cpu {
     }
   }
 
+  /** On the interrupt stack, as interrupts.  Linux: do_softirq_own_stack. */
+  private runSoftirqs(): void {
+    if (checks) this.stack.enterInterrupt(StackFrame.SOFTIRQ);
+    this.hooks?.runSoftirqs();
+    if (checks) this.stack.leaveInterrupt(StackFrame.SOFTIRQ);
+  }
+
   private reportHeldAtEnd(): void {
     bug(`cpu ${this.id}: operation ended with preempt_count ${this.preemptCount}`);
   }
@@ -337,8 +350,7 @@ export class Cpu {
     const { words, base } = this;
     do {
       this.handlePending();
-      if (this.control[this.softWord] !== 0 && words[base + state.preemptCount] === 0)
-        this.hooks?.runSoftirqs();
+      if (this.control[this.softWord] !== 0 && words[base + state.preemptCount] === 0) this.runSoftirqs();
     } while (this.interruptPending);
     this.turn.interruptsHandled();
   }
@@ -367,7 +379,9 @@ export class Cpu {
     if (handler === null || handler === undefined) bug(`cpu ${this.id}: interrupt ${vector} has no handler`);
     const preemptBefore = this.preemptCount;
     this.trace.record(TraceEvent.IRQ_ENTER, vector, 0);
+    if (checks) this.stack.enterInterrupt(StackFrame.INTERRUPT);
     handler(this);
+    if (checks) this.stack.leaveInterrupt(StackFrame.INTERRUPT);
     this.trace.record(TraceEvent.IRQ_EXIT, vector, 0);
     if (this.preemptCount !== preemptBefore) {
       bug(

@@ -51,6 +51,7 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
   kernel.rcu.format();
   kernel.perCpuChunks.format();
   kernel.tasks.format(config.topology.possibleCpus, config.cpus);
+  kernel.stacks.format();
   kernel.slabs.format();
   kernel.heap.format();
   kernel.vmap.format();
@@ -64,7 +65,9 @@ export function attachKernel(parts: BootParts): Kernel {
   const { topology, boot, shape } = parts.config;
   const image = declareKernel(topology, boot, shape.slab);
   const record = attachMemory(parts.memory, image.layout);
-  return buildKernel(parts, image, record, { spin: null, pages: null });
+  const kernel = buildKernel(parts, image, record, { spin: null, pages: null });
+  kernel.stacks.attach();
+  return kernel;
 }
 
 function buildKernel(

@@ -18,6 +18,7 @@ import { MAX_RAM_BYTES, PAGE_BYTES } from "../memory/units.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import type { FaultSettings } from "../mm/slab/failslab.ts";
 import type { SlabSettings } from "../mm/slab/slab-settings.ts";
+import { THREAD_SIZES } from "../mm/stacks/kernel-stacks.ts";
 import type { Profile } from "../schedule/virtual/profile.ts";
 import { topologyDefaults } from "../schedule/virtual/profile-topology.ts";
 import { DEFAULT_PROFILE, loadProfile } from "../schedule/virtual/profiles.ts";
@@ -82,6 +83,8 @@ export interface MachineConfig extends TopologyChoice, SlabChoice {
   readonly pcpHigh?: number;
   /** Transparent huge pages raise min_free_kbytes.  Default false. */
   readonly hugePages?: boolean;
+  /** Bytes of a kernel stack, "8KiB" (the default) or "16KiB".  Linux: THREAD_SIZE. */
+  readonly threadSize?: number | string;
   /** Cache-line padding between parts of kernel structures.  Default true. */
   readonly padding?: boolean;
   /** Costly assertions. */
@@ -104,6 +107,8 @@ export interface ResolvedConfig {
   readonly memoryBytes: number;
   readonly topology: Topology;
   readonly boot: Omit<BootOptions, "banner">;
+  /** Of a kernel stack. */
+  readonly threadBytes: number;
   /** Which object allocations fail; null: the shape has no fault injection. */
   readonly failslab: FaultSettings | null;
   readonly slabSettings: SlabSettings;
@@ -139,6 +144,7 @@ export const CONFIG_KEYS: readonly string[] = [
   "pcpBatch",
   "pcpHigh",
   "hugePages",
+  "threadSize",
   "padding",
   "checks",
   "lockstat",
@@ -182,6 +188,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
     },
     failslab: config.failslab === undefined ? null : parseFailslab(config.failslab),
     slabSettings: slabSettingsOf(config),
+    threadBytes: threadSize(config.threadSize ?? THREAD_SIZES[0]),
     seed: integer("seed", config.seed ?? 1, 0, 0xffffffff),
     profile,
     switchAtEvery: oneOf("switch", config.switch ?? "marked", ["marked", "all"]) === "all",
@@ -231,6 +238,12 @@ function memoryOf(config: MachineConfig): number | undefined {
   }
   if (config.memory !== undefined) throw new UsageError("memory and memoryMap: valid is one of the two");
   return undefined;
+}
+
+function threadSize(size: number | string): number {
+  const bytes = parseBytes("threadSize", size);
+  if (THREAD_SIZES.includes(bytes)) return bytes;
+  throw new UsageError(`threadSize: ${size} is not valid; valid are ${THREAD_SIZES.join(" and ")} bytes`);
 }
 
 function pickTopology(config: MachineConfig): TopologyChoice {

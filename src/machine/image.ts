@@ -12,6 +12,7 @@ import { declarePerCpu, type PcpuSlots } from "../mm/percpu/percpu-state.ts";
 import { Failslab } from "../mm/slab/failslab.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { SlabCaches, type SlabSlots } from "../mm/slab/slab-caches.ts";
+import { KernelStacks } from "../mm/stacks/kernel-stacks.ts";
 import { Vmalloc } from "../mm/vmap/vmalloc.ts";
 import type { VmapSlots } from "../mm/vmap/vmap-parts.ts";
 import { Processes, type ProcessSlots } from "../process/processes.ts";
@@ -37,6 +38,7 @@ export interface KernelImage {
   readonly rcu: RcuSlots;
   readonly perCpu: PcpuSlots;
   readonly tasks: PerCpuSlot;
+  readonly irqStacks: PerCpuSlot;
   readonly waitEntries: PerCpuSlot;
   readonly semaphoreWaiters: PerCpuSlot;
   readonly slabs: SlabSlots;
@@ -67,6 +69,7 @@ export function declareKernel(topology: Topology, boot: ImageOptions, slab: Slab
       boot.perCpuDynamicBytes ?? PERCPU_DYNAMIC_BYTES,
     ),
     tasks: Tasks.declare(layout),
+    irqStacks: KernelStacks.declare(layout),
     waitEntries: WaitQueues.declare(layout),
     semaphoreWaiters: Semaphores.declare(layout),
     slabs: SlabCaches.declare(layout, slab, topology.nodes),

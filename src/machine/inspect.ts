@@ -51,6 +51,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
   calls.check();
   rcu.check();
   checkPerCpu(perCpuChunks, memory);
+  kernel.stacks.check();
   checkSlabs(slabs);
   checkKmalloc(heap, pages);
   checkVmap(vmap);
@@ -65,6 +66,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
       "call queues",
       "rcu",
       "per-CPU memory",
+      "kernel stacks",
       "slabs",
       "kmalloc",
       "kernel virtual memory",

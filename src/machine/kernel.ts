@@ -25,6 +25,7 @@ import { Failslab } from "../mm/slab/failslab.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { Mempools } from "../mm/slab/mempool.ts";
 import { SlabCaches } from "../mm/slab/slab-caches.ts";
+import { KernelStacks } from "../mm/stacks/kernel-stacks.ts";
 import type { KernelVirtual } from "../mm/vmap/kernel-virtual.ts";
 import { Vmalloc } from "../mm/vmap/vmalloc.ts";
 import { Processes } from "../process/processes.ts";
@@ -57,6 +58,7 @@ import { installTick } from "./tick.ts";
 /** Per-CPU memory given out at run time: nobody has said what it holds. */
 const PerCpuWord = struct("percpu_word", { value: word("owner-cpu") });
 
+const checks = shape.checks;
 const simulated = shape.mode === "virtual";
 
 export interface KernelParts {
@@ -94,6 +96,7 @@ export class Kernel {
   declare readonly perCpuChunks: PerCpuAllocator;
   declare readonly counters: PerCpuCounters;
   declare readonly tasks: Tasks;
+  declare readonly stacks: KernelStacks;
   declare readonly waitQueues: WaitQueues;
   declare readonly completions: Completions;
   declare readonly semaphores: Semaphores;
@@ -168,15 +171,10 @@ export class Kernel {
     this.perCpu.install(this.perCpuChunks);
     const { cpuNode, possibleCpus } = this.topology;
     const place = { cpuNode, possibleCpus, localNode: cpuNode[cpu.id] };
-    this.slabs = new SlabCaches({
-      ...this,
-      ...place,
-      locks,
-      kind: parts.config.shape.slab,
-      settings: parts.config.slabSettings,
-      slots: image.slabs,
-      report,
-    });
+    const { shape: choice, slabSettings: settings, threadBytes } = parts.config;
+    const kind = choice.slab;
+    this.slabs = new SlabCaches({ ...this, ...place, locks, kind, settings, slots: image.slabs, report });
+    this.stacks = new KernelStacks({ ...this, threadBytes });
     const { dmaBytes, dma32Bytes } = this.topology.zones;
     const hasDmaZone = dmaBytes > 0;
     this.heap = new Kmalloc({ ...this, ...place, slot: image.kmalloc, hasDmaZone, report });
@@ -238,6 +236,7 @@ export class Kernel {
    */
   takeDown(): void {
     this.perCpuChunks.flushBalance();
+    if (checks) this.cpu.stack.checkAtRest();
     this.rcu.leave();
     this.online.takeDown(this.cpu.id);
     // From here on no flush reaches this CPU.

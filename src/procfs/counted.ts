@@ -18,6 +18,7 @@ export const COUNTED: ReadonlySet<string> = new Set([
   "nr_free_cma",
   "nr_slab_reclaimable",
   "nr_slab_unreclaimable",
+  "nr_kernel_stack",
   "numa_hit",
   "numa_miss",
   "numa_foreign",

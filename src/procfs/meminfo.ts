@@ -31,6 +31,8 @@ export function meminfo(source: ProcSource): string {
     ["MemAvailable", Math.max(0, free - reserved)],
     ...highRows(source, total, free),
     ...slabRows(source),
+    // Counted in kilobytes.
+    ["KernelStack", vmstat.globalNodeState(NodeStat.nr_kernel_stack) / KILOBYTES],
     ...vmallocRows(source, total),
     ["Percpu", perCpuPages(source)],
   ];

@@ -4,6 +4,7 @@ import { UsageError } from "../memory/bug.ts";
 import { buddyinfo } from "./buddyinfo.ts";
 import { coreLatency } from "./core-latency.ts";
 import { interrupts } from "./interrupts.ts";
+import { kernelStack } from "./kernel-stack.ts";
 import { lockStat } from "./lock-stat.ts";
 import { meminfo } from "./meminfo.ts";
 import { numactl } from "./numactl.ts";
@@ -44,6 +45,10 @@ export const REPORTS: Readonly<Record<string, KernelReport | MeasuredReport>> = 
   vmallocinfo: { summary: "areas of kernel virtual memory", render: vmallocinfo },
   lock_stat: { summary: "how often locks were taken and waited for in the last run", render: lockStat },
   percpu_stats: { summary: "per-CPU memory: its parts, its chunks and their pieces", render: percpuStats },
+  kernel_stack: {
+    summary: "how much of each kernel stack has been in use, with the setting checks",
+    render: kernelStack,
+  },
   numactl: { summary: "nodes, their CPUs and memory, distances", render: numactl },
   "core-latency": {
     summary: "time of a cache line between each pair of CPUs, measured now",

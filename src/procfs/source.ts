@@ -12,6 +12,7 @@ import type { Frames } from "../mm/pages/frames.ts";
 import type { Vmstat } from "../mm/pages/vmstat.ts";
 import type { PerCpuAllocator } from "../mm/percpu/percpu-allocator.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
+import type { KernelStacks } from "../mm/stacks/kernel-stacks.ts";
 import type { Vmalloc } from "../mm/vmap/vmalloc.ts";
 import type { Functions } from "../sync/functions.ts";
 import type { LockStatSlots } from "../sync/lock-stat.ts";
@@ -30,6 +31,8 @@ export interface ProcSource {
   readonly perCpuChunks: PerCpuAllocator | null;
   /** Null likewise. */
   readonly vmap: Vmalloc | null;
+  /** Null: the same. */
+  readonly stacks: KernelStacks | null;
   readonly pages: { readonly frames: Frames; readonly vmstat: Vmstat };
 }
 

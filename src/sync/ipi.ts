@@ -17,11 +17,13 @@
  */
 
 import type { Cpu } from "../hardware/cpu.ts";
+import { StackFrame } from "../hardware/stack-frames.ts";
 import { Vector } from "../hardware/vectors.ts";
 import { bug } from "../memory/bug.ts";
 import { Errno } from "../memory/errno.ts";
 import type { ImageLayout, PerCpuSlot } from "../memory/image.ts";
 import type { Memory } from "../memory/memory.ts";
+import { shape } from "../memory/shape.ts";
 import { struct, word, wordsIn } from "../memory/struct.ts";
 import type { Pointer } from "../memory/units.ts";
 import { type CpuMasks, cpuMask } from "./cpumask.ts";
@@ -35,6 +37,7 @@ export const CallSingleData = struct("call_single_data", {
   functionId: word("holder", "functionId"),
   argument: word("holder"),
 });
+const checks = shape.checks;
 const RECORD_WORDS = wordsIn(CallSingleData);
 const csd = CallSingleData;
 
@@ -94,7 +97,11 @@ export class CrossCalls {
     this.records = slots.records.of(cpu.id);
     this.targets = slots.masks.of(cpu.id) + cfd.targets;
     this.interrupts = slots.masks.of(cpu.id) + cfd.interrupts;
-    cpu.onInterrupt(Vector.CALL_FUNCTION, () => this.flush());
+    cpu.onInterrupt(Vector.CALL_FUNCTION, () => {
+      if (checks) cpu.stack.enter(StackFrame.CALL_FUNCTIONS);
+      this.flush();
+      if (checks) cpu.stack.leave(StackFrame.CALL_FUNCTIONS);
+    });
   }
 
   static declare(layout: ImageLayout, cpus: number): CallSlots {

@@ -19,9 +19,11 @@
 
 import type { Cpu, CpuHooks } from "../hardware/cpu.ts";
 import { TICK_NS } from "../hardware/cpu.ts";
+import { StackFrame } from "../hardware/stack-frames.ts";
 import { Softirq, Vector } from "../hardware/vectors.ts";
 import { bug } from "../memory/bug.ts";
 import { mutant, reached } from "../memory/mutants.ts";
+import { shape } from "../memory/shape.ts";
 import type { Pointer } from "../memory/units.ts";
 import type { CpuMasks } from "./cpumask.ts";
 import type { FunctionId, Functions } from "./functions.ts";
@@ -32,6 +34,7 @@ import { RcuReaders } from "./rcu-readers.ts";
 import type { SpinLocks } from "./spinlock.ts";
 
 const data = RcuData;
+const checks = shape.checks;
 const { QUIESCENT_STATE, RCU_CALLBACKS } = Softirq;
 /** The RCU interrupt takes a CPU for quiescent although it has interrupted a read section. */
 const ignoresReaders = mutant("rcu-callback-too-early");
@@ -287,11 +290,13 @@ export class Rcu extends RcuReaders implements CpuHooks {
   /** What others have asked of this CPU, and one batch of its own callbacks.  Linux: rcu_core. */
   private core(): void {
     const { cpu } = this;
+    if (checks) cpu.stack.enter(StackFrame.RCU_CORE);
     do {
       const asked = cpu.takeSoftirqs();
       if ((asked & QUIESCENT_STATE) !== 0) this.noteQuiescent();
-      if ((asked & RCU_CALLBACKS) !== 0 && this.runReady()) return;
+      if ((asked & RCU_CALLBACKS) !== 0 && this.runReady()) break;
     } while (cpu.softirqPending);
+    if (checks) cpu.stack.leave(StackFrame.RCU_CORE);
   }
 
   /** Runs a batch of the callbacks whose grace period has ended; asks for one for the others.  False without any. */

@@ -33,6 +33,8 @@ export const Task = struct("task", {
   mempolicy: word("owner-cpu", "pointer:mempolicy"),
   /** The node that gave the last page of an interleaving policy.  Linux: il_prev. */
   interleavePrevious: word("owner-cpu"),
+  /** Lowest word of its kernel stack. */
+  stack: word("boot", "pointer:word"),
   end: align(LINE_WORDS),
 });
 const task = Task;

@@ -16,6 +16,7 @@ export function procSource(config: TopologyConfig): ProcSource & { readonly boot
     image: { spin: lockSlots },
     perCpuChunks: null,
     vmap: null,
+    stacks: null,
     pages: allocators[0],
   };
 }

@@ -11,8 +11,10 @@
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
+import { StackFrame } from "../../hardware/stack-frames.ts";
 import { bug } from "../../memory/bug.ts";
 import type { Memory } from "../../memory/memory.ts";
+import { shape } from "../../memory/shape.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import { AllocFlag } from "./alloc-flags.ts";
 import { ZoneStat } from "./counters.ts";
@@ -30,6 +32,7 @@ import { Watermark, Zone, type ZoneRef } from "./zone.ts";
 import { ZoneIndex } from "./zone-index.ts";
 import type { ZonelistWalk } from "./zonelist-walk.ts";
 
+const checks = shape.checks;
 const zoneField = Zone;
 const A = AllocFlag;
 const G = GfpFlag;
@@ -66,6 +69,13 @@ export class SlowPath {
 
   /** A block by all means that the flags allow; 0 when there is none.  @may-sleep with __GFP_DIRECT_RECLAIM */
   allocate(request: AllocRequest): PageRef {
+    if (checks) this.cpu.stack.enter(StackFrame.ALLOC_SLOWPATH);
+    const page = this.byAllMeans(request);
+    if (checks) this.cpu.stack.leave(StackFrame.ALLOC_SLOWPATH);
+    return page;
+  }
+
+  private byAllMeans(request: AllocRequest): PageRef {
     const { order } = request;
     const rights = this.walk.hooks.taskRights();
     // Linux: current_gfp_context.

@@ -10,8 +10,10 @@
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
+import { StackFrame } from "../../hardware/stack-frames.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
+import { shape } from "../../memory/shape.ts";
 import type { Pointer } from "../../memory/units.ts";
 import type { Mutexes } from "../../sync/mutex.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
@@ -21,6 +23,7 @@ import type { ChunkPages } from "./chunk-pages.ts";
 import { BLOCK_BITS, BLOCK_WORDS, type ChunkRef, PcpuBlock, PcpuChunk } from "./pcpu-chunk.ts";
 import { PcpuState } from "./percpu-state.ts";
 
+const checks = shape.checks;
 const state = PcpuState;
 const block = PcpuBlock;
 const chunkField = PcpuChunk;
@@ -69,13 +72,15 @@ export class Balance {
 
   /** Linux: pcpu_balance_workfn.  @may-sleep @takes pcpu_alloc_mutex, pcpu_lock */
   run(): void {
-    const { mutexes, base } = this.parts;
+    const { mutexes, base, cpu } = this.parts;
+    if (checks) cpu.stack.enter(StackFrame.PCPU_BALANCE);
     mutexes.lock(base + state.mutex);
     this.freeChunks(false);
     this.reclaimPages();
     this.fillReserve();
     this.freeChunks(true);
     mutexes.unlock(base + state.mutex);
+    if (checks) cpu.stack.leave(StackFrame.PCPU_BALANCE);
   }
 
   /** Frees the unused chunks but the first one; `emptyOnly`: those without a page.  Linux: pcpu_balance_free. */

@@ -12,10 +12,12 @@
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
+import { StackFrame } from "../../hardware/stack-frames.ts";
 import type { Topology } from "../../hardware/topology.ts";
 import { bug } from "../../memory/bug.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
+import { shape } from "../../memory/shape.ts";
 import { FRAME_WORDS, PAGE_BYTES, type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import type { Mutexes } from "../../sync/mutex.ts";
 import type { PerCpuSource, PerCpuStats } from "../../sync/percpu.ts";
@@ -33,6 +35,7 @@ import { PerCpuCounts } from "./percpu-counts.ts";
 import { type PcpuSlots, PcpuState } from "./percpu-state.ts";
 import { PerCpuWindow, type WindowPlan } from "./percpu-window.ts";
 
+const checks = shape.checks;
 const state = PcpuState;
 const chunkField = PcpuChunk;
 const { KERNEL } = Gfp;
@@ -224,7 +227,9 @@ export class PerCpuAllocator implements PerCpuSource {
     const isAtomic = (gfp & KERNEL) !== KERNEL;
     const words = Math.ceil(sizeBytes / WORD_BYTES);
     const request = { words, alignWords: align / WORD_BYTES, isAtomic, fromReserved, gfp };
+    if (checks) parts.cpu.stack.enter(StackFrame.PCPU_ALLOC);
     const pointer = isAtomic ? this.take(request) : this.takeWithPages(request);
+    if (checks) parts.cpu.stack.leave(StackFrame.PCPU_ALLOC);
     if (pointer <= 0) {
       this.fail(request, pointer);
       return 0;

@@ -15,6 +15,7 @@
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
+import { StackFrame } from "../../hardware/stack-frames.ts";
 import { bug } from "../../memory/bug.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
@@ -39,6 +40,7 @@ const nodeField = KmemCacheNode;
 const slabField = SlabPage;
 const { ZERO, THISNODE, DIRECT_RECLAIM } = GfpFlag;
 const ANY_NODE = NO_NODE;
+const checks = shape.checks;
 const interruptible = shape.mode === "explore";
 /** In parallel mode interrupts come at ends of operations only, so that the exchange of a CPU's pair cannot fail. */
 const comparesPair = shape.mode !== "parallel";
@@ -108,7 +110,9 @@ export class Slub implements ObjectPaths {
   }
 
   private takeSlow(cache: CacheRef, own: Pointer, gfp: number, node: number): Pointer {
+    if (checks) this.cpu.stack.enter(StackFrame.SLAB_ALLOC);
     const object = this.allocSlow(cache, own, gfp, node);
+    if (checks) this.cpu.stack.leave(StackFrame.SLAB_ALLOC);
     if (object !== 0 && (gfp & ZERO) !== 0) this.zero(cache, object);
     return object;
   }
@@ -276,7 +280,9 @@ export class Slub implements ObjectPaths {
     if (this.debug.isOn(cache)) return this.debug.alloc(cache, gfp, node);
     let slab = this.partials.take(cache, gfp, node);
     if (slab === 0) {
+      if (checks) cpu.stack.enter(StackFrame.ALLOCATE_SLAB);
       slab = slabs.make(cache, gfp, node);
+      if (checks) cpu.stack.leave(StackFrame.ALLOCATE_SLAB);
       if (slab === 0) return 0;
       slabs.countNew(cache, slab);
     }
