@@ -90,6 +90,8 @@ async function top(what: string, flags: TopFlags): Promise<void> {
   const config = { ...choice.machine, ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }) };
   const full = completeConfig(config);
   if (flags.printConfig) return printJson(full);
+  if (config.slab === "slob")
+    throw new UsageError("top slab: SLOB keeps no figures of its caches; valid are slub, slab");
   const interruption = watchInterrupts();
   const machine = await Machine.boot(config);
   const mostLooks = flags.once ? 1 : (flags.count ?? Infinity);

@@ -175,11 +175,9 @@ export class Kernel {
     const kind = choice.slab;
     this.slabs = new SlabCaches({ ...this, ...place, locks, kind, settings, slots: image.slabs, report });
     this.stacks = new KernelStacks({ ...this, threadBytes });
-    const { dmaBytes, dma32Bytes } = this.topology.zones;
-    const hasDmaZone = dmaBytes > 0;
-    this.heap = new Kmalloc({ ...this, ...place, slot: image.kmalloc, hasDmaZone, report });
+    this.heap = new Kmalloc({ ...this, ...place, slot: image.kmalloc, report });
     this.mempools = new Mempools({ ...this, locks });
-    this.dmaPools = new DmaPools({ ...this, locks, hasDmaZone, hasDma32Zone: dma32Bytes > dmaBytes, report });
+    this.dmaPools = new DmaPools({ ...this, locks, report });
     this.vmap = new Vmalloc({ ...this, locks, slots: image.vmap, possibleCpus, report });
     this.processes = new Processes({ ...this, locks, slots: image.processes });
     installTick(cpu, this.rcu, this.pages, this.slabs);

@@ -30,7 +30,7 @@ export function slabinfoLine(name: string, objectBytes: number, info: SlabInfo):
 }
 
 export function slabinfo({ slabs }: SlabSource): string {
-  if ((slabs.kind as string) === "slob")
+  if (slabs.kind === "slob")
     throw new UsageError("slabinfo: SLOB has none, since it keeps no caches' objects apart");
   const lines = slabs
     .infos()

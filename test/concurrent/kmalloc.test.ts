@@ -19,6 +19,8 @@ test.each<[string, MachineConfig, number]>([
   ["2 CPUs", { cpus: 2, seed: 41 }, 4_000],
   ["8 CPUs that run freely, 4 nodes", { cpus: 8, nodes: 4, memory: "128MiB", tokens: "free", seed: 42 }, 500],
   ["SLAB, 4 CPUs on 2 nodes", { cpus: 4, nodes: 2, slab: "slab", seed: 44 }, 1_000],
+  ["SLOB, 3 CPUs", { cpus: 3, slab: "slob", seed: 46 }, 500],
+  ["red zones, poison, tracks", { cpus: 2, slabDebug: "FZPU", slabPanic: true, seed: 45 }, 300],
   ["simulated time", { cpus: 4, mode: "virtual", seed: 43 }, 200],
 ])("what kmalloc gives is its owner's alone: %s", async (name, config, operations) => {
   console.log(`kmalloc-churn, ${name}, seed ${config.seed}`);

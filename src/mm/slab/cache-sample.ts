@@ -45,11 +45,11 @@ const MOST_CACHES = 4096;
 /** Linux: MAX_PARTIAL_TO_SCAN. */
 const MOST_SLABS = 10_000;
 
-/** All caches, oldest first. */
+/** All caches, oldest first; of SLOB none, since it keeps no figures of them. */
 export function sampleCaches(ram: RamView, place: SlabPlace): CacheSample[] {
   const head = place.globals + SlabGlobals.caches;
   const found: CacheSample[] = [];
-  if (ram.read(place.globals + SlabGlobals.state) !== SlabState.UP) return found;
+  if (ram.read(place.globals + SlabGlobals.state) !== SlabState.UP || place.kind === "slob") return found;
   for (let link = ram.read(head), i = 0; link !== head && i < MOST_CACHES; link = ram.read(link), i++) {
     if (!ram.isPointer(link - KmemCache.links, cacheBytes(place.nodes) / 4)) break;
     const sample = sampleCache(ram, place, link - KmemCache.links);

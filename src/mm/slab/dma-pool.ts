@@ -14,6 +14,7 @@
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
+import type { Topology } from "../../hardware/topology.ts";
 import { bug } from "../../memory/bug.ts";
 import { checkedListLength, listAdd, listInit } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
@@ -105,8 +106,7 @@ export interface DmaPoolParts {
   readonly locks: SpinLocks;
   readonly heap: Kmalloc;
   readonly pages: PageAllocator;
-  readonly hasDmaZone: boolean;
-  readonly hasDma32Zone: boolean;
+  readonly topology: Topology;
   readonly report: (text: string) => void;
 }
 
@@ -223,14 +223,15 @@ export class DmaPools {
   /** A page that the device can reach, with its record; 0 when there is none.  Linux: pool_alloc_page. */
   private takePage(pool: DmaPoolRef, gfp: number): Pointer {
     const { memory } = this;
-    const { heap, pages, hasDmaZone, hasDma32Zone } = this.parts;
+    const { heap, pages, topology } = this.parts;
+    const { dmaBytes, dma32Bytes } = topology.zones;
     const bits = memory.read(pool + field.maskBits);
     const bytes = memory.read(pool + field.allocation);
     const page = heap.kmalloc(wordsIn(DmaPage) * WORD_BYTES, gfp);
     if (page === 0) return 0;
     let zone = 0;
-    if (bits <= 24 && hasDmaZone) zone = DMA;
-    else if (bits <= 32 && hasDma32Zone) zone = DMA32;
+    if (bits <= 24 && dmaBytes > 0) zone = DMA;
+    else if (bits <= 32 && dma32Bytes > dmaBytes) zone = DMA32;
     const order = kmallocOrder(bytes);
     const start = pages.getFreePages(gfp | zone, order);
     const isReached = start !== 0 && physOf(start) + bytes <= 2 ** bits;

@@ -19,6 +19,7 @@
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
+import type { Topology } from "../../hardware/topology.ts";
 import { bug } from "../../memory/bug.ts";
 import type { ImageLayout, Slot } from "../../memory/image.ts";
 import type { Memory } from "../../memory/memory.ts";
@@ -42,9 +43,11 @@ import {
 import { KMALLOC_TYPES, KmallocType, kmallocName, kmallocType } from "./kmalloc-type.ts";
 import type { CacheRef } from "./kmem-cache.ts";
 import type { SizedMemory } from "./object-allocator.ts";
+import type { ObjectBytes } from "./object-bytes.ts";
 import type { SlabCaches } from "./slab-caches.ts";
 import { SlabFlag } from "./slab-flags.ts";
 import { NO_NODE } from "./slab-pages.ts";
+import { SlubAllocator } from "./slub-allocator.ts";
 
 /** Caches of a type; entry 0 of each type is never used. */
 const ENTRIES = KMALLOC_SIZES.length;
@@ -77,7 +80,7 @@ export interface KmallocParts {
   readonly slabs: SlabCaches;
   readonly pages: PageAllocator;
   readonly localNode: number;
-  readonly hasDmaZone: boolean;
+  readonly topology: Topology;
   /** Writes to the kernel log. */
   readonly report: (text: string) => void;
 }
@@ -93,6 +96,8 @@ export class Kmalloc {
   declare private readonly memMap: Pointer;
   declare private readonly table: Pointer;
   declare private readonly hasDmaZone: boolean;
+  /** Where objects keep what was asked for; null on a machine without debugging of object caches. */
+  declare private readonly debugged: ObjectBytes | null;
   /** Of the smallest class.  Linux: KMALLOC_MIN_SIZE. */
   declare private readonly leastBytes: number;
 
@@ -105,7 +110,9 @@ export class Kmalloc {
     this.memMap = parts.pages.frames.memMap;
     this.globals = parts.slot.address;
     this.table = this.globals + globalField.caches;
-    this.hasDmaZone = parts.hasDmaZone;
+    this.hasDmaZone = parts.topology.zones.dmaBytes > 0;
+    const { allocator, hasDebugging } = parts.slabs;
+    this.debugged = hasDebugging && allocator instanceof SlubAllocator ? allocator.bytes : null;
     this.leastBytes = parts.slabs.kind === "slab" ? 32 : 8;
   }
 
@@ -134,7 +141,9 @@ export class Kmalloc {
     if (bytes <= 0 || bytes !== (bytes | 0)) return this.nothing(bytes);
     const cache = this.cacheFor(bytes < this.leastBytes ? this.leastBytes : bytes, gfp);
     if (cache === 0) return 0;
-    return node === NO_NODE ? this.slabs.alloc(cache, gfp) : this.slabs.allocNode(cache, gfp, node);
+    const object = node === NO_NODE ? this.slabs.alloc(cache, gfp) : this.slabs.allocNode(cache, gfp, node);
+    if (this.debugged !== null && object !== 0) this.debugged.narrowRequest(cache, object, bytes);
+    return object;
   }
 
   /** Zeroed. */
@@ -196,8 +205,7 @@ export class Kmalloc {
     const { memory } = this;
     const page = this.headOf(object);
     const type = memory.read(page + pageField.type);
-    if ((type & 0xff) === PageType.SLAB)
-      return this.slabs.allocator.usableBytes(memory.read(page + slabField.cache));
+    if ((type & 0xff) === PageType.SLAB) return this.usableBytes(memory.read(page + slabField.cache), object);
     this.checkLarge(page, object, "ksize");
     return PAGE_BYTES << (type >> 8);
   }
@@ -205,6 +213,11 @@ export class Kmalloc {
   /** What a request of `bytes` really has to use.  Linux: kmalloc_size_roundup. */
   kmallocSizeRoundup(bytes: number): number {
     return kmallocSizeRoundup(bytes > 0 ? Math.max(bytes, this.leastBytes) : bytes);
+  }
+
+  private usableBytes(cache: CacheRef, object: Pointer): number {
+    this.debugged?.widenRequest(cache, object);
+    return this.slabs.allocator.usableBytes(cache);
   }
 
   // ---- caches ----

@@ -87,6 +87,23 @@ export class ObjectBytes {
     this.memory.write(at, bytes);
   }
 
+  /**
+   * Of an object in use only the first `bytes` were asked for: nobody may write those behind.  The red zone comes first,
+   * since others may look.  Linux: set_orig_size, init_object.
+   */
+  narrowRequest(cache: CacheRef, object: Pointer, bytes: number): void {
+    if (!this.keepsRequest(cache)) return;
+    const rest = this.memory.read(cache + cacheField.objectSize) - bytes;
+    if (this.has(cache, SlabFlag.RED_ZONE)) this.fill(object * WORD_BYTES + bytes, rest, Poison.RED_ACTIVE);
+    this.setRequest(cache, object, bytes);
+  }
+
+  /** The user of an object may have all of it.  Linux: skip_orig_size_check. */
+  widenRequest(cache: CacheRef, object: Pointer): void {
+    if (this.keepsRequest(cache))
+      this.setRequest(cache, object, this.memory.read(cache + cacheField.objectSize));
+  }
+
   // ---- writing ----
 
   /** Fills the pages of a new slab.  Linux: setup_slab_debug. */

@@ -116,6 +116,11 @@ export class SlabCaches {
     this.allocator.format();
   }
 
+  /** Whether the machine was told to debug object caches. */
+  get hasDebugging(): boolean {
+    return this.parts.settings.debug !== "";
+  }
+
   /** SLUB's slabs. */
   get slabs(): SlabPages {
     if (this.allocator instanceof SlubAllocator) return this.allocator.slabs;

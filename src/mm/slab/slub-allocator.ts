@@ -59,7 +59,7 @@ export class SlubAllocator implements ObjectAllocator {
   declare private readonly parts: AllocatorParts;
   declare private readonly memory: Memory;
   declare private readonly partials: PartialLists;
-  declare private readonly bytes: ObjectBytes;
+  declare readonly bytes: ObjectBytes;
   declare private readonly debug: SlubDebug;
   declare private readonly debugSettings: SlabDebug;
   declare private readonly globals: Pointer;

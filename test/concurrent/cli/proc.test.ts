@@ -69,6 +69,8 @@ describe("proc", () => {
       ["sys/kernel/slab/bios", ...SMALL],
       'there is no cache "bios"; there are none until a program makes one',
     ],
+    [["slabinfo", ...SMALL, "--slab", "slob"], "SLOB has none"],
+    [["sys/kernel/slab", ...SMALL, "--slab", "slab"], "only SLUB has it"],
     [["slubinfo"], 'proc: there is no report "slubinfo"; valid are buddyinfo, '],
     [["meminfo", "--seconds", "1"], "--seconds: it needs --after WORKLOAD"],
     [["core-latency", "--after", "page-bulk"], "--after: report core-latency measures by a run of its own"],

@@ -25,6 +25,7 @@ test("one document, one look", async () => {
 test.each([
   [["slabs"], 'top: "slabs" is not valid; valid is slab'],
   [["slab", "--once", "--count", "2"], "--once and --count: valid is one of the two"],
+  [["slab", "--slab", "slob"], "SLOB keeps no figures of its caches"],
   [["slab", "--sort", "x"], '--sort: "x" is not valid'],
   [["slab", "--workload", "slab-hat"], "slab-hat"],
 ])("%j is refused", async (args, message) => {

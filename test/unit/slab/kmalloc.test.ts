@@ -225,6 +225,38 @@ test("a node may be asked for", () => {
   check();
 });
 
+describe("with debugging of object caches", () => {
+  const debugged = (): Kernel => kernelsOf({ cpus: 1, slabDebug: "FZPU" }).kernels[0];
+  const titles = (kernel: Kernel): string[] => kernel.takeLog().filter((line) => line.startsWith("BUG "));
+
+  test("a write behind what was asked for is found, although the class is larger", () => {
+    const kernel = debugged();
+    const { heap, memory } = kernel;
+    const object = heap.kzalloc(20, Gfp.KERNEL);
+    expect(cacheName(kernel, object)).toBe("kmalloc-32");
+    const byte = (offset: number): number => memory.readByte(object * WORD_BYTES + offset);
+    expect([byte(19), byte(20), byte(31)]).toEqual([0, 0xcc, 0xcc]);
+    memory.writeByte(object * WORD_BYTES + 20, 1);
+    kernel.takeLog();
+    heap.kfree(object);
+    expect(titles(kernel)).toEqual([expect.stringMatching(/^BUG kmalloc-32 .*kmalloc Redzone overwritten/)]);
+  });
+
+  test("who asks for the size may use it all", () => {
+    const kernel = debugged();
+    const { heap, memory } = kernel;
+    const object = heap.kmalloc(20, Gfp.KERNEL);
+    expect(heap.ksize(object)).toBe(32);
+    memory.fill(object, 8, 7);
+    kernel.takeLog();
+    const grown = heap.krealloc(object, 40, Gfp.KERNEL);
+    expect(memory.read(grown + 7)).toBe(7);
+    memory.fill(grown, 10, 7);
+    heap.kfree(grown);
+    expect(titles(kernel)).toEqual([]);
+  });
+});
+
 describe("what is not from kmalloc", () => {
   test("null and ZERO_SIZE_PTR are freed as nothing, and hold nothing", () => {
     const { kernel, check } = machine();
