@@ -5,8 +5,8 @@
  * "sys/kernel/slab/NAME/FILE" prints one.  Counts are followed by those of each node that has some ("12 N0=8 N1=4"), or of
  * each CPU.
  *
- * Linux: mm/slub.c, the SLAB_ATTR functions, show_slab_objects.  Differs: caches are known by their names alone, where
- * Linux has a folder for each kind of cache and links from the names; the files that a write starts something by
+ * Linux: mm/slub.c, the SLAB_ATTR functions, show_slab_objects.  Differs: a cache is known by its own name and by those of
+ * caches that were merged with it, where Linux has a folder for each kind of cache and links from the names; the files that a write starts something by
  * (shrink, validate) are empty, as they are when read; there is no failslab or skip_kfence.
  */
 
@@ -36,8 +36,7 @@ const nothing: Show = () => "";
 
 /** Files of a cache, in the order of their names. */
 const FILES: Readonly<Record<string, Show>> = {
-  // No cache is merged with another.
-  aliases: () => "0",
+  aliases: ({ slabs: { memory } }, cache) => String(Math.max(0, memory.read(cache + KmemCache.refcount) - 1)),
   align: word(KmemCache.align),
   cache_dma: flag(SlabFlag.CACHE_DMA),
   cpu_partial: word(KmemCache.cpuPartial),
@@ -113,7 +112,7 @@ export function sysSlab(source: Source, path: string): string {
   const [name, file, ...rest] = path.slice(SYS_SLAB.length).split("/").filter(Boolean);
   const infos = slabs.infos();
   if (name === undefined) return infos.map((info) => `${info.name}\n`).join("");
-  const found = infos.find((info) => info.name === name);
+  const found = infos.find((info) => info.name === name || slabs.merge.namesOf(info.cache).includes(name));
   if (found === undefined)
     throw new UsageError(
       noCache(

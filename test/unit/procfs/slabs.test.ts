@@ -113,6 +113,24 @@ describe("sys/kernel/slab", () => {
     expect(answerReport(kernel, "sys/kernel/slab/")).toBe(sysSlab(kernel, "sys/kernel/slab"));
   });
 
+  test("a cache that another was merged with is known by both names", () => {
+    const kernel = scene();
+    const { slabs } = kernel;
+    slabs.create({ name: "twin", objectBytes: 8190, flags: SlabFlag.RECLAIM_ACCOUNT });
+    expect(sysSlab(kernel, "sys/kernel/slab/twin")).toBe(sysSlab(kernel, "sys/kernel/slab/scene"));
+    expect(read(kernel, "aliases")).toBe("1\n");
+    expect(parseSlabinfo(slabinfo(kernel)).map(({ name }) => name)).not.toContain("twin");
+  });
+
+  test("what a machine debugs is said", () => {
+    const [kernel] = kernelsOf({ cpus: 1, slabDebug: "FZPU" }).kernels;
+    kernel.slabs.alloc(kernel.slabs.create({ name: "scene", objectBytes: 64 }), Gfp.KERNEL);
+    const flags = ["poison", "red_zone", "sanity_checks", "store_user"].map((name) => read(kernel, name));
+    expect(flags).toEqual(["1\n", "1\n", "1\n", "1\n"]);
+    expect(Number(read(kernel, "slab_size"))).toBeGreaterThan(64);
+    expect([read(kernel, "objects"), read(kernel, "cpu_slabs")]).toEqual(["1 N0=1\n", "0\n"]);
+  });
+
   test.each([
     ["sys/kernel/slab/scone", 'there is no cache "scone" (did you mean scene?); valid are kmem_cache'],
     ["sys/kernel/slab/scene/ordr", 'there is no file "ordr"; valid are aliases, align'],
