@@ -9,7 +9,7 @@ import { Gfp, GfpFlag } from "../../../src/mm/pages/gfp.ts";
 import { checkVmap } from "../../../src/mm/vmap/check-vmap.ts";
 import { FLUSH_CEILING } from "../../../src/mm/vmap/kernel-flush.ts";
 import { formatAddress, VMALLOC_START } from "../../../src/mm/vmap/vmalloc-space.ts";
-import { VmFlag } from "../../../src/mm/vmap/vmap-area.ts";
+import { VMAP_RAM, VmFlag } from "../../../src/mm/vmap/vmap-area.ts";
 import { VmapGlobals } from "../../../src/mm/vmap/vmap-globals.ts";
 import { kernelsOf } from "../../support/kernels.ts";
 
@@ -21,7 +21,9 @@ function machine(cpus = 1, memory = "16MiB") {
 }
 
 const framesOf = ({ pages }: Kernel, count: number): Pfn[] =>
-  Array.from({ length: count }, () => pages.allocPage(Gfp.KERNEL));
+  Array.from({ length: Math.min(count, pages.frames.maxPfn) }, () =>
+    pages.allocPage(Gfp.KERNEL | GfpFlag.NOWARN),
+  );
 
 const setLimit = ({ memory, vmap }: Kernel, pages: number): void =>
   memory.write(vmap.space.globals + VmapGlobals.lazyLimit, pages);
@@ -158,6 +160,40 @@ describe("vmalloc", () => {
       /there must be at least one byte.*exceeds total pages.*failed to allocate pages/s,
     );
     expect(checkVmap(vmap).areas).toMatchObject({ busy: 0, lazy: 0 });
+  });
+
+  test("addresses that are lazy are purged for who needs them, and a range that is full is said", () => {
+    const { vmap, kernel, check } = machine(1, "1MiB");
+    vmap.start();
+    const whole = vmap.space.end - VMALLOC_START;
+    const alloc = (size: number): number => vmap.areas.alloc(size, PAGE, Gfp.KERNEL, VMAP_RAM, 0);
+    const first = alloc(whole);
+    expect(alloc(PAGE)).toBe(0);
+    expect(kernel.takeLog().join("\n")).toMatch(
+      /^vmalloc_node_range for size 4096 failed: Address range restricted to 0xffffc90000000000 - 0x/,
+    );
+    vmap.areas.unlink(first);
+    vmap.areas.freeNoFlush(first);
+    const halves = [alloc(whole / 2), alloc(whole / 2)];
+    expect(halves.map((at) => vmap.areas.startOf(at))).toEqual([VMALLOC_START, VMALLOC_START + whole / 2]);
+    check();
+  });
+
+  test("without memory for its beginning there is none, and nothing is lost", () => {
+    const { vmap, kernel, check } = machine(1, "2MiB");
+    kernel.heap.start();
+    const held = framesOf(kernel, 2 ** 20).filter((pfn) => pfn !== 0);
+    // One page more at each attempt: every step on the way fails once.
+    let failures = 0;
+    for (let before = check(); !vmap.start(); before = check()) {
+      failures++;
+      expect(check()).toBe(before);
+      kernel.pages.freePage(held.pop() ?? 0);
+    }
+    expect(failures).toBeGreaterThan(5);
+    for (const pfn of held) kernel.pages.freePage(pfn);
+    expect(vmap.vmalloc(PAGE)).toBe(VMALLOC_START);
+    check();
   });
 
   test("arrays of more than a page of frames lie in an area of their own", () => {
