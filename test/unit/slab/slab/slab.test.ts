@@ -1,77 +1,14 @@
 /** What only SLAB has: colours, three lists, arrays and alien arrays, and where free indexes are. */
 
 import { describe, expect, test } from "vitest";
-import type { Kernel } from "../../../../src/machine/kernel.ts";
 import { FRAME_WORDS, type Pointer, WORD_BYTES } from "../../../../src/memory/units.ts";
 import { Gfp, GfpFlag } from "../../../../src/mm/pages/gfp.ts";
 import { SlabPage } from "../../../../src/mm/pages/page-overlays.ts";
 import { checkSlabs } from "../../../../src/mm/slab/check-slabs.ts";
-import type { CacheRef } from "../../../../src/mm/slab/kmem-cache.ts";
-import type { CacheCount } from "../../../../src/mm/slab/object-allocator.ts";
-import { SlabAllocator } from "../../../../src/mm/slab/slab/slab-allocator.ts";
-import { AlienCache, ArrayCache, SlabCache, SlabNode } from "../../../../src/mm/slab/slab/structures.ts";
+import { SlabCache, SlabNode } from "../../../../src/mm/slab/slab/structures.ts";
 import { SlabFlag } from "../../../../src/mm/slab/slab-flags.ts";
-import { type Kernels, kernelsOf } from "../../../support/kernels.ts";
-
-interface Cache extends Kernels {
-  readonly cache: CacheRef;
-  count(): CacheCount;
-  take(cpu: number, objects: number): Pointer[];
-  give(cpu: number, objects: readonly Pointer[]): void;
-  node(nid?: number): Pointer;
-  /** Of node 0: partial, full and free slabs. */
-  lists(): { partial: number; full: number; free: number };
-  own(cpu: number): { avail: number; touched: number };
-  shared(nid?: number): number;
-  alien(from: number, home: number): number;
-  slabOf(object: Pointer): Pointer;
-}
-
-/** 64 objects in a slab of one page; arrays of 120, in batches of 60. */
-const SMALL = { name: "small", objectBytes: 64 };
-/** Two pages hold five, and leave room for ten colours. */
-const COLOURED = { name: "coloured", objectBytes: 1500 };
-
-function cacheOn(cpus: number, options: Parameters<Kernel["slabs"]["create"]>[0] = SMALL, nodes = 1): Cache {
-  const machine = kernelsOf({ cpus, nodes, memory: nodes > 1 ? "128MiB" : "64MiB", slab: "slab" });
-  const { kernels } = machine;
-  const [{ slabs, perCpu, memory }] = kernels;
-  const cache = slabs.create(options);
-  const { allocator } = slabs;
-  if (!(allocator instanceof SlabAllocator)) throw new Error(`the allocator is ${slabs.kind}`);
-  const node = (nid = 0): Pointer => memory.read(cache + SlabCache.nodes + nid);
-  const length = (head: Pointer): number => {
-    let count = 0;
-    for (let link = memory.read(head); link !== head; link = memory.read(link)) count++;
-    return count;
-  };
-  const own = (cpu: number): Pointer => perCpu.of(memory.read(cache + SlabCache.cpuSlab), cpu);
-  const alienOf = (from: number, home: number): Pointer =>
-    memory.read(memory.read(node(from) + SlabNode.alien) + home);
-  return {
-    ...machine,
-    cache,
-    node,
-    count: () => checkSlabs(slabs).find((entry) => entry.cache === cache)!,
-    take: (cpu, objects) =>
-      Array.from({ length: objects }, () => kernels[cpu].slabs.alloc(cache, Gfp.KERNEL)),
-    give: (cpu, objects) => {
-      for (const object of objects) kernels[cpu].slabs.free(cache, object);
-    },
-    lists: () => ({
-      partial: length(node() + SlabNode.partial),
-      full: length(node() + SlabNode.full),
-      free: length(node() + SlabNode.free),
-    }),
-    own: (cpu) => ({
-      avail: memory.read(own(cpu) + ArrayCache.avail),
-      touched: memory.read(own(cpu) + ArrayCache.touched),
-    }),
-    shared: (nid = 0) => memory.read(memory.read(node(nid) + SlabNode.shared) + ArrayCache.avail),
-    alien: (from, home) => memory.read(alienOf(from, home) + AlienCache.array + ArrayCache.avail),
-    slabOf: (object) => allocator.objects.nodeSlabs.backing.slabOf(object),
-  };
-}
+import { kernelsOf } from "../../../support/kernels.ts";
+import { COLOURED, cacheOn, SMALL } from "../../../support/slab-scene.ts";
 
 describe("the first caches", () => {
   test("are kmem_cache, which lies in the kernel image, and those by size", () => {
@@ -323,50 +260,6 @@ describe("bulk", () => {
     c.kernels[0].slabs.freeBulk(c.cache, kept);
     expect(c.count().active).toBe(0);
     c.check();
-  });
-});
-
-describe("the reaper", () => {
-  test("leaves what was used since, then takes a fifth", () => {
-    const c = cacheOn(1);
-    c.give(0, c.take(0, 100));
-    const { avail } = c.own(0);
-    expect(avail).toBeGreaterThan(24);
-    expect(c.kernels[0].slabs.reap()).toBe(true);
-    expect(c.own(0)).toEqual({ avail, touched: 0 });
-    c.kernels[0].slabs.reap();
-    expect(c.own(0).avail).toBe(avail - 24);
-    c.check();
-  });
-
-  test("sends home what waits for one other node after the other", () => {
-    const c = cacheOn(4, SMALL, 4);
-    c.give(
-      0,
-      [1, 2, 3].flatMap((cpu) => c.take(cpu, 1)),
-    );
-    const waiting = (): number[] => [1, 2, 3].map((home) => c.alien(0, home));
-    const seen = Array.from({ length: 4 }, () => {
-      c.kernels[0].slabs.reap();
-      return waiting();
-    });
-    expect(seen).toEqual([
-      [1, 1, 1],
-      [0, 1, 1],
-      [0, 0, 1],
-      [0, 0, 0],
-    ]);
-    c.check();
-  });
-
-  test("does nothing while somebody makes a cache", () => {
-    const c = cacheOn(2);
-    const { mutexes, slabs } = c.kernels[1];
-    const mutex = slabs.mutex;
-    mutexes.lock(mutex);
-    expect(c.kernels[0].slabs.reap()).toBe(false);
-    mutexes.unlock(mutex);
-    expect(c.kernels[0].slabs.reap()).toBe(true);
   });
 });
 
