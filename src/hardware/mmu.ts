@@ -5,7 +5,7 @@
  */
 
 import type { Memory } from "../memory/memory.ts";
-import { FRAME_WORDS, frameOf, PAGE_BYTES, type Pfn, type Pointer } from "../memory/units.ts";
+import { FRAME_WORDS, frameOf, PAGE_BYTES, type Pfn, type Pointer, pfnOf } from "../memory/units.ts";
 import { PageFault, PteBit } from "./page-table-entry.ts";
 import { isForbidden, MAPPED, PageWalker, pageHigh, pageLow } from "./page-walk.ts";
 import type { Tlb } from "./tlb.ts";
@@ -49,16 +49,23 @@ export class Mmu {
 
   private walk(tables: PageTableBase, pcid: number, address: number, access: number): Pointer {
     const { tlb, walker } = this;
-    const code = walker.walk(tables.rootPfn(), address, access);
+    const low = pageLow(address);
+    const high = pageHigh(address);
+    const known = tlb.tables.find(low, high, pcid);
+    const code =
+      known < 0
+        ? walker.walk(tables.rootPfn(), address, access)
+        : walker.walkFrom(tlb.tables.tableAt(known), 1, tlb.tables.rightsAt(known), address, access);
     if (code !== MAPPED) {
       // A fault leaves no entry for the page behind.
       tlb.flushPage(address, pcid);
       tlb.countFault();
       return -1 - code;
     }
-    const low = pageLow(address);
+    if (known < 0 && walker.level === 1)
+      tlb.tables.insert(low, high, pcid, pfnOf(walker.entry), walker.upperRights);
     const first = walker.pfn & ~((1 << (9 * (walker.level - 1))) - 1);
-    const at = tlb.insert(low, pageHigh(address), pcid, first, walker.level, walker.rights);
+    const at = tlb.insert(low, high, pcid, first, walker.level, walker.rights);
     return frameOf(tlb.pfnAt(at, low)) + ((address >> 2) & WORD_MASK);
   }
 

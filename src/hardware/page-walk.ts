@@ -51,6 +51,8 @@ export class PageWalker {
   level = 0;
   /** Where that entry is, or the one at which the walk ended. */
   entry: Pointer = 0;
+  /** Rights of the levels above it. */
+  upperRights = 0;
 
   constructor(memory: Memory, levels: 4 | 5 = 4) {
     this.memory = memory;
@@ -62,11 +64,16 @@ export class PageWalker {
    * fields.  MAPPED, or the error code.
    */
   walk(root: Pfn, address: number, access: number): number {
+    return this.walkFrom(root, this.levels, RW | USER, address, access);
+  }
+
+  /** The same from the table of `level` in frame `start`, below which the tables allow `above`. */
+  walkFrom(start: Pfn, startLevel: number, above: number, address: number, access: number): number {
     const low = pageLow(address);
     const high = pageHigh(address);
-    let rights = RW | USER;
-    let table = frameOf(root);
-    for (let level: number = this.levels; ; ) {
+    let rights = above;
+    let table = frameOf(start);
+    for (let level = startLevel; ; ) {
       const at = table + entryOffset(low, high, level);
       const { memory } = this;
       const word = memory.load(at);
@@ -82,6 +89,7 @@ export class PageWalker {
       if (isLeaf && isForbidden(joined, access)) return access | PROT;
       const wanted = word | ACCESSED | (isLeaf && (access & WRITE) !== 0 ? DIRTY : 0);
       if (wanted !== word && memory.cas(at, word, wanted) !== word) continue;
+      this.upperRights = rights;
       rights = joined;
       const pfn = entryPfn(word, upper);
       if (isLeaf) {

@@ -19,9 +19,11 @@
  */
 
 import { shape } from "../memory/shape.ts";
+import type { Pfn } from "../memory/units.ts";
 import { PteBit } from "./page-table-entry.ts";
 import { pageHigh, pageLow } from "./page-walk.ts";
 import { TLB_ENTRY_WORDS, TLB_HEADER_WORDS, tlbGeometry, tlbStart, tlbWords } from "./tlb-geometry.ts";
+import { WalkCache } from "./walk-cache.ts";
 
 const GEOMETRY = tlbGeometry(shape.mode);
 const WORDS = tlbWords(GEOMETRY);
@@ -38,6 +40,7 @@ const SHARED_START = LARGE_START + GEOMETRY.large.sets * LARGE_WAYS * E;
 const NEXT_SMALL = SHARED_START + GEOMETRY.shared.sets * SHARED_WAYS * E;
 const NEXT_LARGE = NEXT_SMALL + GEOMETRY.small.sets;
 const NEXT_SHARED = NEXT_LARGE + GEOMETRY.large.sets;
+const TABLES_START = NEXT_SHARED + GEOMETRY.shared.sets;
 
 const VALID = 1 << 31;
 const GLOBAL_TAG = 1 << 28;
@@ -55,6 +58,9 @@ const WALKS = 2;
 const FAULTS = 3;
 const FLUSHES_ALL = 4;
 const FLUSHES_PAGE = 5;
+/** Words behind the counters: the register CR3. */
+const ROOT = 12;
+const PCID = 13;
 
 export type TlbCounters = Readonly<Record<(typeof COUNTERS)[number], number>>;
 
@@ -72,6 +78,8 @@ export interface TlbEntry {
 }
 
 export class Tlb {
+  /** Page tables that walks have found. */
+  declare readonly tables: WalkCache;
   declare private readonly words: Int32Array;
   declare private readonly doubles: Float64Array;
   declare private readonly base: number;
@@ -82,12 +90,31 @@ export class Tlb {
     this.doubles = new Float64Array(states);
     this.base = tlbStart(this.words.length, cpu, shape.mode);
     this.counters = this.base >> 1;
+    this.tables = new WalkCache(this.words, this.base + TABLES_START, GEOMETRY.tables);
   }
 
   /** Power-on state. */
   reset(): void {
     this.words.fill(0, this.base, this.base + WORDS);
   }
+
+  // ---- the register CR3 ----
+
+  /** The loaded top table, and the PCID of its entries. */
+  rootPfn(): Pfn {
+    return this.words[this.base + ROOT];
+  }
+  get pcid(): number {
+    return this.words[this.base + PCID];
+  }
+
+  /** Loads tables without a flush.  Linux: write_cr3 with X86_CR3_PCID_NOFLUSH. */
+  loadTables(root: Pfn, pcid: number): void {
+    this.words[this.base + ROOT] = root;
+    this.words[this.base + PCID] = pcid;
+  }
+
+  // ---- what it remembers ----
 
   /** Where the entry for a page is, or -1: for `pfnAt` and `rightsAt`, until the next call. */
   find(low: number, high: number, pcid: number): number {
@@ -136,6 +163,7 @@ export class Tlb {
   /** Forgets everything, global entries too.  Linux: __flush_tlb_all, native_flush_tlb_global. */
   flushAll(): void {
     this.words.fill(0, this.base + SMALL_START, this.base + NEXT_SMALL);
+    this.tables.flushAll();
     this.doubles[this.counters + FLUSHES_ALL]++;
   }
 
@@ -147,6 +175,7 @@ export class Tlb {
       const tag = words[at + 1];
       if ((tag & GLOBAL_TAG) === 0 && (tag & PCID_MASK) === wanted) words[at + 1] = 0;
     }
+    this.tables.flushPcid(pcid);
     this.doubles[this.counters + FLUSHES_ALL]++;
   }
 
@@ -161,6 +190,7 @@ export class Tlb {
       else this.drop(LARGE_START, LARGE_MASK, LARGE_WAYS, page, tag, pcid, size);
       this.drop(SHARED_START, SHARED_MASK, SHARED_WAYS, page, tag, pcid, size);
     }
+    this.tables.flushPcid(pcid);
     this.doubles[this.counters + FLUSHES_PAGE]++;
   }
 

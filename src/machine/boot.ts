@@ -55,6 +55,7 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
   kernel.slabs.format();
   kernel.heap.format();
   kernel.vmap.format();
+  kernel.paging.format();
   kernel.failslab.set(config.failslab ?? {});
   kernel.waitQueues.formatEntries(config.topology.possibleCpus);
   return { kernel, log: log.lines };

@@ -87,6 +87,12 @@ export interface MachineConfig extends TopologyChoice, SlabChoice {
   readonly threadSize?: number | string;
   /** Cache-line padding between parts of kernel structures.  Default true. */
   readonly padding?: boolean;
+  /** TLB entries of several address spaces live side by side.  Default true. */
+  readonly pcid?: boolean;
+  /** A CPU without a program keeps the last address space loaded.  Default true. */
+  readonly lazyTlb?: boolean;
+  /** A CPU leaves an address space's mask only when a flush finds it there, as Linux 6.14 does.  Default false. */
+  readonly lazyCpumask?: boolean;
   /** Costly assertions. */
   readonly checks?: boolean;
   /** Hold times of locks. */
@@ -146,6 +152,9 @@ export const CONFIG_KEYS: readonly string[] = [
   "hugePages",
   "threadSize",
   "padding",
+  "pcid",
+  "lazyTlb",
+  "lazyCpumask",
   "checks",
   "lockstat",
   "trace",
@@ -210,6 +219,9 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       slab: oneOf("slab", config.slab ?? DEFAULT_SHAPE.slab, SLABS) as SlabKind,
       failslab: config.failslab !== undefined,
       padding: config.padding ?? true,
+      pcid: config.pcid ?? true,
+      lazyTlb: config.lazyTlb ?? true,
+      lazyCpumask: config.lazyCpumask ?? false,
       checks: config.checks ?? false,
       lockstat: config.lockstat ?? false,
       trace: config.trace ?? false,

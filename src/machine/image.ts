@@ -9,6 +9,7 @@ import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import { declareMm, type MmImage, planMemory } from "../mm/boot/mm-image.ts";
 import { PERCPU_DYNAMIC_BYTES, PERCPU_RESERVED_BYTES } from "../mm/boot/percpu-chunk.ts";
 import { declarePerCpu, type PcpuSlots } from "../mm/percpu/percpu-state.ts";
+import { Paging, type PagingSlots } from "../mm/shootdown/paging.ts";
 import { Failslab } from "../mm/slab/failslab.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
 import { SlabCaches, type SlabSlots } from "../mm/slab/slab-caches.ts";
@@ -46,6 +47,7 @@ export interface KernelImage {
   readonly vmap: VmapSlots;
   readonly processes: ProcessSlots;
   readonly failslab: Slot;
+  readonly paging: PagingSlots;
 }
 
 /** Sizes that boot may be given, and that decide what is declared. */
@@ -77,5 +79,6 @@ export function declareKernel(topology: Topology, boot: ImageOptions, slab: Slab
     vmap: Vmalloc.declare(layout),
     processes: Processes.declare(layout),
     failslab: Failslab.declare(layout),
+    paging: Paging.declare(layout),
   };
 }

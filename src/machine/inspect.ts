@@ -6,6 +6,8 @@ import { bug, UsageError } from "../memory/bug.ts";
 import { checkBoot } from "../mm/boot/boot-check.ts";
 import { checkPages } from "../mm/pages/check-pages.ts";
 import { checkPerCpu } from "../mm/percpu/check-percpu.ts";
+import { checkTables } from "../mm/shootdown/check-tables.ts";
+import { checkTlbs } from "../mm/shootdown/check-tlb.ts";
 import { checkKmalloc } from "../mm/slab/check-kmalloc.ts";
 import { checkSlabs } from "../mm/slab/check-slabs.ts";
 import { checkVmap } from "../mm/vmap/check-vmap.ts";
@@ -44,7 +46,7 @@ export function answerReport(kernel: Kernel, name: string): string | RefusedRepo
 
 /** Runs the invariants of every subsystem; throws at the first that does not hold. */
 export function checkKernel(kernel: Kernel): CheckReport {
-  const { memory, image, pages, topology, calls, rcu, perCpuChunks, slabs, heap, vmap } = kernel;
+  const { memory, image, pages, topology, calls, rcu, perCpuChunks, slabs, heap, vmap, paging } = kernel;
   const freePages = checkPages(pages.frames, pages.vmstat);
   checkBoot(memory, image.mm);
   checkSpinLocks(memory, image.spin, topology.possibleCpus);
@@ -55,6 +57,8 @@ export function checkKernel(kernel: Kernel): CheckReport {
   checkSlabs(slabs);
   checkKmalloc(heap, pages);
   checkVmap(vmap);
+  checkTables(paging.tables, pages.frames.nodeCount);
+  checkTlbs(paging, kernel.cpu.tlb, kernel.masks);
   return {
     freePages,
     passed: [
@@ -70,6 +74,8 @@ export function checkKernel(kernel: Kernel): CheckReport {
       "slabs",
       "kmalloc",
       "kernel virtual memory",
+      "page tables",
+      "TLBs",
     ],
   };
 }

@@ -20,6 +20,7 @@ import { Page } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { Pageblock } from "../mm/pages/page-globals.ts";
 import { PerCpuAllocator } from "../mm/percpu/percpu-allocator.ts";
+import { Paging } from "../mm/shootdown/paging.ts";
 import { DmaPools } from "../mm/slab/dma-pool.ts";
 import { Failslab } from "../mm/slab/failslab.ts";
 import { Kmalloc } from "../mm/slab/kmalloc.ts";
@@ -110,6 +111,8 @@ export class Kernel {
   declare readonly slabs: SlabCaches;
   /** Address spaces. */
   declare readonly processes: Processes;
+  /** Page tables, TLBs, what programs access. */
+  declare readonly paging: Paging;
   /** Memory by size: kmalloc and its kin. */
   declare readonly heap: Kmalloc;
   /** Kernel virtual memory: vmalloc and its kin. */
@@ -179,6 +182,7 @@ export class Kernel {
     this.mempools = new Mempools({ ...this, locks });
     this.dmaPools = new DmaPools({ ...this, locks, report });
     this.vmap = new Vmalloc({ ...this, locks, slots: image.vmap, possibleCpus, report });
+    this.paging = new Paging({ ...this, locks, slots: image.paging });
     this.processes = new Processes({ ...this, locks, slots: image.processes });
     installTick(cpu, this.rcu, this.pages, this.slabs);
   }
@@ -233,6 +237,7 @@ export class Kernel {
    * has no tick that would do it later.
    */
   takeDown(): void {
+    this.paging.leave();
     this.perCpuChunks.flushBalance();
     if (checks) this.cpu.stack.checkAtRest();
     this.rcu.leave();

@@ -34,6 +34,12 @@ export interface Shape {
   readonly trace: boolean;
   /** Parts of kernel structures that different CPUs use at once lie on cache lines of their own. */
   readonly padding: boolean;
+  /** TLB entries of several address spaces live side by side (CR4.PCIDE). */
+  readonly pcid: boolean;
+  /** A CPU without a program keeps the last address space loaded. */
+  readonly lazyTlb: boolean;
+  /** A CPU that has left an address space stays in its mask until a flush finds it there: Linux 6.14. */
+  readonly lazyCpumask: boolean;
   /** Named defects switched on in the real code. */
   readonly mutants: readonly string[];
 }
@@ -49,6 +55,9 @@ export const DEFAULT_SHAPE: Shape = {
   lockstat: false,
   trace: false,
   padding: true,
+  pcid: true,
+  lazyTlb: true,
+  lazyCpumask: false,
   mutants: [],
 };
 
@@ -74,6 +83,9 @@ export function shapeKey(s: Shape): string {
     s.lockstat,
     s.trace,
     s.padding,
+    s.pcid,
+    s.lazyTlb,
+    s.lazyCpumask,
     s.mutants.toSorted(),
   ]);
 }

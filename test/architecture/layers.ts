@@ -71,6 +71,7 @@ const FRONT = ["experiment", "cli", "web"];
 const CPU = {
   "src/hardware/cpu.ts": "registers, pending word and kick word of a CPU are not in RAM",
   "src/hardware/tlb.ts": "a TLB is not in RAM: its own CPU alone reaches it",
+  "src/hardware/walk-cache.ts": "it is part of the TLB",
 };
 
 export const RESERVED: readonly Reserved[] = [

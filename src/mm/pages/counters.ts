@@ -185,6 +185,10 @@ export const VM_EVENT_NAMES = [
   "thp_zero_page_alloc_failed",
   "thp_swpout",
   "thp_swpout_fallback",
+  "nr_tlb_remote_flush",
+  "nr_tlb_remote_flush_received",
+  "nr_tlb_local_flush_all",
+  "nr_tlb_local_flush_one",
   "swap_ra",
   "swap_ra_hit",
 ] as const;

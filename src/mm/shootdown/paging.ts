@@ -1,0 +1,111 @@
+/**
+ * Address translation of one CPU, put together: tables, which address space is loaded, shootdown, user access.
+ *
+ * What an address space's owner does with it:
+ *
+ *   tables.initContext(mm)          a number and a top table             tables.endContext(mm)
+ *   tlb.switchMm(mm), enterLazy()   when tasks change
+ *   tables.pteAllocMapLock(...)     to map; no flush for an entry that was empty
+ *   gather(mm) ... finish()         to unmap; or shootdown.flushMmRange after other changes
+ *
+ * Linux: include/linux/mm.h, mmu_context.h, asm-generic/tlb.h.
+ */
+
+import type { Cpu } from "../../hardware/cpu.ts";
+import type { ImageLayout, PerCpuSlot, Slot } from "../../memory/image.ts";
+import type { CpuMasks } from "../../sync/cpumask.ts";
+import type { Functions } from "../../sync/functions.ts";
+import type { CrossCalls } from "../../sync/ipi.ts";
+import type { Rcu } from "../../sync/rcu.ts";
+import type { SpinLocks } from "../../sync/spinlock.ts";
+import type { PageAllocator } from "../pages/page-allocator.ts";
+import { MmContext, type MmRef } from "../pgtable/mm-context.ts";
+import { PageTables } from "../pgtable/page-tables.ts";
+import { TableRanges } from "../pgtable/table-ranges.ts";
+import type { Vmalloc } from "../vmap/vmalloc.ts";
+import { MmuGather, type PageRelease } from "./mmu-gather.ts";
+import { Shootdown } from "./shootdown.ts";
+import { StaleWatch } from "./stale-watch.ts";
+import { TableFree } from "./table-free.ts";
+import { TlbSwitch } from "./tlb-switch.ts";
+import { UserAccess } from "./user-access.ts";
+
+export interface PagingSlots {
+  readonly globals: Slot;
+  readonly cpus: PerCpuSlot;
+  readonly initMm: Slot;
+}
+
+export interface PagingParts {
+  readonly cpu: Cpu;
+  readonly locks: SpinLocks;
+  readonly masks: CpuMasks;
+  readonly functions: Functions;
+  readonly calls: CrossCalls;
+  readonly rcu: Rcu;
+  readonly pages: PageAllocator;
+  readonly slots: PagingSlots;
+  /** Whose tables are the kernel's half. */
+  readonly vmap: Vmalloc;
+}
+
+export class Paging {
+  declare readonly tables: PageTables;
+  declare readonly ranges: TableRanges;
+  declare readonly tlb: TlbSwitch;
+  declare readonly shootdown: Shootdown;
+  declare readonly user: UserAccess;
+  declare readonly slots: PagingSlots;
+  declare private readonly parts: PagingParts;
+  declare private readonly tableFree: TableFree;
+  declare private readonly putPage: PageRelease;
+
+  constructor(parts: PagingParts) {
+    const { cpu, pages, slots } = parts;
+    const { memory } = cpu;
+    const initMm = slots.initMm.address;
+    this.parts = parts;
+    this.slots = slots;
+    const kernelRoot = (): number => parts.vmap.tables.rootPfn();
+    this.tables = new PageTables({ ...parts, kernelRoot, globals: slots.globals.address });
+    this.ranges = new TableRanges(this.tables);
+    this.tlb = new TlbSwitch({ ...parts, kernelRoot, slot: slots.cpus, initMm });
+    const watch = new StaleWatch(cpu, pages.frames, this.tlb);
+    this.shootdown = new Shootdown({
+      ...parts,
+      vmstat: pages.vmstat,
+      slot: slots.cpus,
+      tlb: this.tlb,
+      watch,
+    });
+    this.user = new UserAccess(cpu, watch, this.tables.levels);
+    this.tableFree = new TableFree({ ...parts, memory, tables: this.tables });
+    this.putPage = (pfn) => pages.putPage(pfn);
+  }
+
+  static declare(layout: ImageLayout): PagingSlots {
+    return {
+      globals: PageTables.declare(layout),
+      initMm: layout.place("init_mm", MmContext),
+      cpus: TlbSwitch.declare(layout),
+    };
+  }
+
+  /** First state, on the boot CPU. */
+  format(): void {
+    this.tables.format(this.slots.initMm.address);
+    this.tlb.format();
+  }
+
+  /** Begins an unmapping; `release` gives a page back after the flush.  Linux: tlb_gather_mmu, tlb_gather_mmu_fullmm. */
+  gather(mm: MmRef, fullmm = false, release: PageRelease = this.putPage): MmuGather {
+    const { pages, cpu } = this.parts;
+    const { shootdown, tableFree } = this;
+    return new MmuGather({ memory: cpu.memory, pages, shootdown, tableFree }, mm, fullmm, release);
+  }
+
+  /** This CPU leaves the run: no address space may wait for it.  Linux: idle_task_exit. */
+  leave(): void {
+    this.tlb.switchMm(this.tlb.initMm);
+  }
+}

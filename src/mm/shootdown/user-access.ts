@@ -1,0 +1,147 @@
+/**
+ * What a program on this CPU does at user addresses: every access is translated, by the TLB or by a walk of the loaded
+ * tables, and faults as x86 does.
+ *
+ * A translation is good for one access: the CPU takes no interrupt in between, so whoever flushes waits for the access,
+ * too.  Afterwards interrupts are taken.
+ *
+ * A fault goes to the handler that is installed (mm/memory.c handle_mm_fault): when it returns, the access is tried
+ * again; otherwise it throws what the program is to see.  Without a handler that is a `UserFault`.
+ */
+
+import type { Cpu } from "../../hardware/cpu.ts";
+import { faultCode, Mmu } from "../../hardware/mmu.ts";
+import { describeFault, PageFault } from "../../hardware/page-table-entry.ts";
+import type { Memory } from "../../memory/memory.ts";
+import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
+import { entrySpan } from "../pgtable/address-range.ts";
+import { type StaleWatch, WATCHING } from "./stale-watch.ts";
+
+const { USER, WRITE } = PageFault;
+const USER_WRITE = USER | WRITE;
+
+/** What a program gets for an access that nobody can make good. */
+export class UserFault extends Error {
+  override readonly name = "UserFault";
+  readonly address: number;
+  /** PageFault bits. */
+  readonly code: number;
+
+  constructor(address: number, code: number) {
+    super(`0x${address.toString(16)}: ${describeFault(code)}`);
+    this.address = address;
+    this.code = code;
+  }
+}
+
+/** Resolves a fault, or throws what the program is to see. */
+export type FaultHandler = (address: number, code: number) => void;
+
+export class UserAccess {
+  declare readonly mmu: Mmu;
+  declare private readonly cpu: Cpu;
+  declare private readonly memory: Memory;
+  declare private readonly watch: StaleWatch;
+  /** First address past the lower canonical half. */
+  declare private readonly limit: number;
+  private handler: FaultHandler = (address, code) => {
+    throw new UserFault(address, code);
+  };
+
+  constructor(cpu: Cpu, watch: StaleWatch, levels: 4 | 5) {
+    this.cpu = cpu;
+    this.memory = cpu.memory;
+    this.watch = watch;
+    this.mmu = new Mmu(cpu.memory, cpu.tlb, levels);
+    this.limit = 256 * entrySpan(levels);
+  }
+
+  /** Who resolves faults; the last one installed. */
+  install(handler: FaultHandler): void {
+    this.handler = handler;
+  }
+
+  // ---- a program's accesses ----
+
+  /** A word, at an address that is a multiple of 4. */
+  read(address: number): number {
+    const value = this.memory.read(this.wordAt(address, USER));
+    this.cpu.poll();
+    return value;
+  }
+  write(address: number, value: number): void {
+    this.memory.write(this.wordAt(address, USER_WRITE), value);
+    this.cpu.poll();
+  }
+  readByte(address: number): number {
+    const value = this.memory.readByte(this.wordAt(address, USER) * WORD_BYTES + (address & 3));
+    this.cpu.poll();
+    return value;
+  }
+  writeByte(address: number, value: number): void {
+    this.memory.writeByte(this.wordAt(address, USER_WRITE) * WORD_BYTES + (address & 3), value);
+    this.cpu.poll();
+  }
+
+  /** Atomic accesses of a program.  An atomic change needs the right to write even when it changes nothing. */
+  load(address: number): number {
+    const value = this.memory.load(this.wordAt(address, USER));
+    this.cpu.poll();
+    return value;
+  }
+  store(address: number, value: number): void {
+    this.memory.store(this.wordAt(address, USER_WRITE), value);
+    this.cpu.poll();
+  }
+  cas(address: number, expected: number, replacement: number): number {
+    const found = this.memory.cas(this.wordAt(address, USER_WRITE), expected, replacement);
+    this.cpu.poll();
+    return found;
+  }
+  add(address: number, value: number): number {
+    const before = this.memory.add(this.wordAt(address, USER_WRITE), value);
+    this.cpu.poll();
+    return before;
+  }
+
+  // ---- for the kernel ----
+
+  /**
+   * The word of RAM at a user address for an access of kind `access`: USER for a program's, 0 for the kernel's own, and
+   * WRITE.  Good for one access, before the next poll point.  Faults go to the handler.
+   */
+  wordAt(address: number, access: number): Pointer {
+    const at = this.translate(address, access);
+    if (at < 0) return this.faultAt(address, access, at);
+    if (WATCHING) this.watch.accessed(address, at);
+    return at;
+  }
+
+  /** The same without the handler: below 0 for a fault, whose code `faultCode` has.  Linux: __get_user with pagefault_disable. */
+  translate(address: number, access: number): Pointer {
+    const { limit } = this;
+    const { tlb } = this.cpu;
+    if (address >= limit || address < -limit) return -1 - access;
+    if (WATCHING) this.watch.walks(address);
+    return this.mmu.translate(tlb, tlb.pcid, address, access);
+  }
+
+  /**
+   * What hardware may do on its own at any time while tables are loaded, even lazily: it walks for an address that nobody has
+   * asked for.  No fault comes of it.
+   */
+  speculate(address: number): void {
+    this.translate(address, 0);
+  }
+
+  private faultAt(address: number, access: number, translated: Pointer): Pointer {
+    for (let at = translated; ; at = this.translate(address, access)) {
+      if (at >= 0) {
+        if (WATCHING) this.watch.accessed(address, at);
+        return at;
+      }
+      this.handler(address, faultCode(at));
+      this.cpu.poll();
+    }
+  }
+}
