@@ -49,13 +49,20 @@ export const describe: WorkloadDescription = {
       max: 15_000,
       help: "areas that a CPU keeps in full_fit_alloc and long_busy_list_alloc; Linux keeps 15000",
     },
+    lazy: {
+      type: "integer",
+      default: 0,
+      min: 0,
+      max: 1 << 20,
+      help: "lazy pages from which on they are purged; 0: by Linux's formula, 32 MiB and more",
+    },
     stamp: {
       type: "boolean",
       default: false,
       help: "every page is written and verified through its mapping; smpsim stress does it unless told not to",
     },
   },
-  stressDefaults: { stamp: true },
+  stressDefaults: { stamp: true, lazy: 400 },
 };
 
 interface Shared {
@@ -63,8 +70,9 @@ interface Shared {
   readonly busy: number;
 }
 
-export function setup({ vmap }: Kernel): Shared {
+export function setup({ vmap }: Kernel, options: ProgramOptions): Shared {
   if (!vmap.start()) bug("no memory for kernel page tables");
+  vmap.purge.setLimit(options.lazy as number);
   const { areas, blocks } = checkVmap(vmap);
   return { busy: areas.busy - blocks };
 }
@@ -98,6 +106,7 @@ export function check(
   shared: unknown,
 ): void {
   const purges = options.stamp as boolean;
+  vmap.purge.setLimit(0);
   if (purges) vmap.purge.reclaim();
   rcu.barrier();
   const { areas, blocks } = checkVmap(vmap);

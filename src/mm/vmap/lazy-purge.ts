@@ -72,6 +72,11 @@ export class LazyPurge {
     this.purgeBlocks = purgeBlocks;
   }
 
+  /** Purges from so many lazy pages on; 0: by Linux's formula.  At rest. */
+  setLimit(pages: number): void {
+    this.memory.write(this.space.globals + globalField.lazyLimit, pages);
+  }
+
   /** There are too many lazy pages.  Linux: drain_vmap_area_work.  @may-sleep */
   drain(): void {
     const { memory, space } = this;

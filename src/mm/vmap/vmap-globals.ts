@@ -45,7 +45,7 @@ export const VmapGlobals = struct("vmap_globals", {
   /** Pages in lazy trees and on their way from there.  Linux: vmap_lazy_nr. */
   lazyPages: word("atomic", "counter"),
   /** Pages at which a purge begins; 0: by Linux's formula. */
-  lazyLimit: word("hint:holder"),
+  lazyLimit: word("boot"),
   /** Linux: nr_vmalloc_pages. */
   vmallocPages: word("atomic", "counter"),
   /** 1 while a purge is asked for and has not begun. */

@@ -19,7 +19,7 @@ test.each<[string, MachineConfig, number]>([
 ])("all cases on %s", async (_name, config, loops) => {
   const result = await runWell(config, "vmalloc-mix", {
     operations: 1,
-    options: { loops, kept: 10, stamp: true },
+    options: { loops, kept: 10, lazy: 100, stamp: true },
   });
   for (const phase of workload.phases) {
     expect(operationsOf(result, phase)).toEqual(new Array(config.cpus).fill(loops));

@@ -6,9 +6,9 @@ import type { ProgramOptions } from "../../../src/machine/program.ts";
 import { frameOf } from "../../../src/memory/units.ts";
 import * as mix from "../../../src/workloads/vmalloc-mix.ts";
 
-const OPTIONS = { case: "fix_size_alloc", loops: 3, pages: 2, kept: 0, stamp: true };
+const OPTIONS = { case: "fix_size_alloc", loops: 3, pages: 2, kept: 0, lazy: 0, stamp: true };
 
-export const setup = (kernel: Kernel): unknown => mix.setup(kernel);
+export const setup = (kernel: Kernel): unknown => mix.setup(kernel, OPTIONS);
 
 export function run(kernel: Kernel, { how }: ProgramOptions): unknown {
   const { vmap, memory } = kernel;

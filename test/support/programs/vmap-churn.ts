@@ -11,8 +11,9 @@ import { Gfp } from "../../../src/mm/pages/gfp.ts";
 import { checkVmap } from "../../../src/mm/vmap/check-vmap.ts";
 import { VMALLOC_START } from "../../../src/mm/vmap/vmalloc-space.ts";
 import { VmapArea } from "../../../src/mm/vmap/vmap-area.ts";
-import { VmapGlobals } from "../../../src/mm/vmap/vmap-globals.ts";
 
+/** Lazy pages from which on they are purged: soon. */
+const LAZY = 100;
 const HELD = 24;
 const FRAMES = 12;
 const MAILBOXES = 16;
@@ -28,9 +29,9 @@ interface Piece {
   readonly kind: "vmalloc" | "vmap" | "ram";
 }
 
-export function setup({ pages, vmap, memory }: Kernel, options: ProgramOptions): Shared {
+export function setup({ pages, vmap }: Kernel): Shared {
   vmap.start();
-  memory.write(vmap.space.globals + VmapGlobals.lazyLimit, (options.lazy as number) ?? 100);
+  vmap.purge.setLimit(LAZY);
   return { mailboxes: pages.getZeroedPage(Gfp.KERNEL) };
 }
 

@@ -10,7 +10,6 @@ import { checkVmap } from "../../../src/mm/vmap/check-vmap.ts";
 import { FLUSH_CEILING } from "../../../src/mm/vmap/kernel-flush.ts";
 import { formatAddress, VMALLOC_START } from "../../../src/mm/vmap/vmalloc-space.ts";
 import { VMAP_RAM, VmFlag } from "../../../src/mm/vmap/vmap-area.ts";
-import { VmapGlobals } from "../../../src/mm/vmap/vmap-globals.ts";
 import { kernelsOf } from "../../support/kernels.ts";
 
 const PAGE = 4096;
@@ -24,9 +23,6 @@ const framesOf = ({ pages }: Kernel, count: number): Pfn[] =>
   Array.from({ length: Math.min(count, pages.frames.maxPfn) }, () =>
     pages.allocPage(Gfp.KERNEL | GfpFlag.NOWARN),
   );
-
-const setLimit = ({ memory, vmap }: Kernel, pages: number): void =>
-  memory.write(vmap.space.globals + VmapGlobals.lazyLimit, pages);
 
 test("a machine that uses none loses none", () => {
   const { kernel, vmap, check } = machine();
@@ -110,7 +106,7 @@ describe("vmalloc", () => {
   test("more than the limit of lazy pages is purged by one flush", () => {
     const { vmap, kernel, check } = machine();
     vmap.start();
-    setLimit(kernel, 10);
+    vmap.purge.setLimit(10);
     const count = (): number => kernel.cpu.tlb.counts.flushesAll;
     const before = count();
     const all = Array.from({ length: 6 }, () => vmap.vmalloc(9 * PAGE));
@@ -120,7 +116,7 @@ describe("vmalloc", () => {
     expect(checkVmap(vmap).areas.lazy).toBe(0);
     // ten pages each: at or below the ceiling pages are flushed one by one
     expect(count()).toBe(before);
-    setLimit(kernel, 1000);
+    vmap.purge.setLimit(1000);
     const two = [vmap.vmalloc(20 * PAGE), vmap.vmalloc(20 * PAGE)];
     for (const address of two) vmap.vfree(address);
     vmap.vmUnmapAliases();
