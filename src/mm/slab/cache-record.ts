@@ -14,11 +14,14 @@ import { SLAB_FLAGS } from "./slab-flags.ts";
 import { MAX_OBJECT_BYTES, slabLayout } from "./slab-layout.ts";
 import { MAX_OBJECTS } from "./slab-word.ts";
 
+/** kmalloc's largest objects lie on multiples of their size. */
+const MAX_ALIGN_BYTES = 2 * PAGE_BYTES;
+
 export interface CacheOptions {
   /** 1 to 31 ASCII characters. */
   readonly name: string;
   readonly objectBytes: number;
-  /** A power of two up to a page; 0, the default: 8, or what the flags ask for. */
+  /** A power of two up to two pages; 0, the default: 8, or what the flags ask for. */
   readonly alignBytes?: number;
   /** Of `SlabFlag`. */
   readonly flags?: number;
@@ -105,9 +108,9 @@ export function checkOptions({ name, objectBytes, alignBytes = 0, flags = 0 }: C
   if (!Number.isInteger(objectBytes) || objectBytes < 1 || objectBytes > MAX_OBJECT_BYTES)
     bug(`kmem_cache_create(${name}): objectBytes ${objectBytes}: valid are 1 to ${MAX_OBJECT_BYTES}`);
   const isPower = Number.isInteger(alignBytes) && (alignBytes & (alignBytes - 1)) === 0;
-  if (!isPower || alignBytes < 0 || alignBytes > PAGE_BYTES)
+  if (!isPower || alignBytes < 0 || alignBytes > MAX_ALIGN_BYTES)
     bug(
-      `kmem_cache_create(${name}): alignBytes ${alignBytes}: valid are 0 and powers of two up to ${PAGE_BYTES}`,
+      `kmem_cache_create(${name}): alignBytes ${alignBytes}: valid are 0 and powers of two up to ${MAX_ALIGN_BYTES}`,
     );
   if ((flags & ~SLAB_FLAGS) !== 0)
     bug(

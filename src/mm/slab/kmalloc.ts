@@ -367,6 +367,6 @@ function kmallocOptions(
   if (type === KmallocType.CGROUP) flags |= SlabFlag.ACCOUNT;
   if (type === KmallocType.RECLAIM) flags |= SlabFlag.RECLAIM_ACCOUNT;
   if (type === KmallocType.DMA) flags |= SlabFlag.CACHE_DMA;
-  const alignBytes = Math.min(PAGE_BYTES, objectBytes & -objectBytes);
+  const alignBytes = objectBytes & -objectBytes;
   return { name: kmallocName(type, index), objectBytes, alignBytes, flags };
 }

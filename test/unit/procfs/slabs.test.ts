@@ -158,6 +158,43 @@ function checkHostCache(cache: string): void {
   for (const name of known) checkSlabFile(name, readFileSync(`${folder}/${name}`, "utf8"));
 }
 
+/** What does not depend on the host's CPUs. */
+const COMPARED = [
+  "align",
+  "cache_dma",
+  "destroy_by_rcu",
+  "hwcache_align",
+  "min_partial",
+  "object_size",
+  "reclaim_account",
+  "slab_size",
+  "usersize",
+];
+
+test("kmalloc's caches are the host's, where that is of our kind", () => {
+  const hostValue = (path: string): string | null => {
+    try {
+      return readFileSync(`/sys/kernel/slab/${path}`, "utf8");
+    } catch {
+      return null;
+    }
+  };
+  const isOurs = hostValue("kmalloc-8/align") === "8\n" && hostValue("kmalloc-8/slab_size") === "8\n";
+  if (!isOurs) {
+    console.log("this host's kmalloc is another, or has debugging, or is not shown");
+    return;
+  }
+  const [kernel] = kernelsOf({ cpus: 1 }).kernels;
+  kernel.heap.start();
+  const kmalloc = kernel.slabs.infos().filter(({ name }) => /kmalloc-/.test(name));
+  const files = kmalloc.flatMap(({ name }) => COMPARED.map((file) => `${name}/${file}`));
+  const shown = files.filter((path) => hostValue(path) !== null);
+  const values = (of: (path: string) => string | null): string[] =>
+    shown.map((path) => `${path}: ${of(path)?.trimEnd()}`);
+  expect(shown.length).toBeGreaterThan(100);
+  expect(values((path) => sysSlab(kernel, `sys/kernel/slab/${path}`))).toEqual(values(hostValue));
+});
+
 test("meminfo: slabs that can be reclaimed, the others with large kmalloc blocks, and their sum", () => {
   const { kernels } = kernelsOf({ cpus: 1 });
   const kernel = kernels[0];

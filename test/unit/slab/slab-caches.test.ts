@@ -383,7 +383,7 @@ describe("a cache's options", () => {
     [{ name: "x", objectBytes: 2 ** 22 + 1 }, /objectBytes 4194305/],
     [
       { name: "x", objectBytes: 8, alignBytes: 12 },
-      /alignBytes 12: valid are 0 and powers of two up to 4096/,
+      /alignBytes 12: valid are 0 and powers of two up to 8192/,
     ],
     [{ name: "x", objectBytes: 8, flags: 1 << 30 }, /flags 0x40000000: valid are those of 0x233ff/],
   ])("%j is refused", (options, message) => {
