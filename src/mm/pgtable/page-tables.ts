@@ -191,6 +191,9 @@ export class PageTables {
   pmdLock(pmd: Pointer): void {
     this.locks.lock(this.lockOf(pmd));
   }
+  pmdUnlock(pmd: Pointer): void {
+    this.locks.unlock(this.lockOf(pmd));
+  }
 
   // ---- making tables ----
 
@@ -215,10 +218,17 @@ export class PageTables {
     return this.populate(mm, pmd, 1, this.lockOf(pmd));
   }
 
-  /** The entry of a page, its table made if needed and its lock held; 0 without memory.  Linux: pte_alloc_map_lock. */
+  /**
+   * The entry of a page, its table made if needed and its lock held; 0 without memory, or under a page of 2 MiB.  A table
+   * that is taken away meanwhile is made again.  Linux: pte_alloc_map_lock, whose caller tries again.
+   */
   pteAllocMapLock(mm: MmRef, address: number): Pointer {
-    const pmd = this.pmdAlloc(mm, address);
-    return pmd === 0 || !this.pteAlloc(mm, pmd) ? 0 : this.pteOffsetMapLock(pmd, address);
+    for (;;) {
+      const pmd = this.pmdAlloc(mm, address);
+      if (pmd === 0 || (this.memory.load(pmd) & PSE) !== 0 || !this.pteAlloc(mm, pmd)) return 0;
+      const at = this.pteOffsetMapLock(pmd, address);
+      if (at !== 0) return at;
+    }
   }
 
   /**

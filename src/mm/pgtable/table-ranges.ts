@@ -6,7 +6,7 @@
 
 import { ENTRY_WORDS, entryPfn, PteBit } from "../../hardware/page-table-entry.ts";
 import { entryOffset, pageHigh, pageLow } from "../../hardware/page-walk.ts";
-import { frameOf, type Pfn, type Pointer } from "../../memory/units.ts";
+import { FRAME_WORDS, frameOf, type Pfn, type Pointer, pfnOf } from "../../memory/units.ts";
 import { entrySpan, PMD_BYTES, spanEnd } from "./address-range.ts";
 import { MmContext, type MmRef } from "./mm-context.ts";
 import type { PageTables } from "./page-tables.ts";
@@ -53,6 +53,29 @@ export class TableRanges {
     if (first >= last) return;
     const root = frameOf(memory.read(taker.mm + mmField.pgd));
     this.freeBelow(taker, root, levels, first, last, floor, ceiling);
+  }
+
+  /**
+   * Cuts off the page table below an entry of level 2 when it maps nothing; whether it did.  Others may be about to map
+   * there: they find out when they have its lock.  Linux: mm/pt_reclaim.c try_to_free_pte.
+   */
+  freeEmpty(taker: TableTaker, pmd: Pointer, address: number): boolean {
+    const { tables } = this;
+    const { memory } = tables;
+    tables.pmdLock(pmd);
+    const at = tables.pteOffsetMapLock(pmd, address);
+    let isEmpty = at !== 0;
+    let cut: Pfn = 0;
+    if (at !== 0) {
+      const table = frameOf(pfnOf(at));
+      for (let entry = table; entry < table + FRAME_WORDS && isEmpty; entry += ENTRY_WORDS)
+        isEmpty = memory.load(entry) === 0;
+      if (isEmpty) cut = tables.detachTable(taker.mm, pmd);
+      tables.pteUnlock(at);
+    }
+    tables.pmdUnlock(pmd);
+    if (cut !== 0) taker.takeTable(cut, 1, address);
+    return isEmpty;
   }
 
   private eachBelow(table: Pointer, level: number, start: number, end: number, visit: PmdVisitor): void {
