@@ -10,6 +10,7 @@ import type { Kmalloc } from "./kmalloc.ts";
 import { KMALLOC_MAX_CACHE_BYTES, KMALLOC_SIZES, kmallocOrder } from "./kmalloc-index.ts";
 import { KMALLOC_TYPES, kmallocName } from "./kmalloc-type.ts";
 import { KmemCache } from "./kmem-cache.ts";
+import { SlabFlag } from "./slab-flags.ts";
 
 const LEAST_ORDER = kmallocOrder(KMALLOC_MAX_CACHE_BYTES + 1);
 
@@ -44,7 +45,9 @@ export function checkKmalloc(heap: Kmalloc, pages: PageAllocator): number {
 }
 
 function checkTable(heap: Kmalloc, { frames: { memory } }: PageAllocator): void {
+  const caches = heap.allCaches();
   let missing = "";
+  let count = 0;
   for (let type = 0; type < KMALLOC_TYPES; type++) {
     for (let index = 1; index < KMALLOC_SIZES.length; index++) {
       const name = kmallocName(type, index);
@@ -53,12 +56,15 @@ function checkTable(heap: Kmalloc, { frames: { memory } }: PageAllocator): void 
         if (heap.hasClass(type, index)) missing ||= name;
         continue;
       }
+      count++;
       if (missing !== "") bug(`K1 ${name} is there, ${missing} before it is not`);
       const size = memory.read(cache + KmemCache.objectSize);
       if (readName(memory, cache) !== name || size !== KMALLOC_SIZES[index])
         bug(`K1 the cache for ${name} is ${readName(memory, cache)} of ${size} bytes`);
     }
   }
+  const all = caches.filter((cache) => (memory.read(cache + KmemCache.flags) & SlabFlag.KMALLOC) !== 0);
+  if (all.length !== count) bug(`K1 ${all.length} caches are kmalloc's, its table has ${count}`);
 }
 
 /** The heads of all slabs and large blocks. */

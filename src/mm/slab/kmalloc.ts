@@ -8,7 +8,7 @@
  *
  * Invariants, at rest
  *   K1  each entry of the table is 0 or a cache of the entry's name and size; entries are made in order, so that those
- *       that are 0 come last
+ *       that are 0 come last; no other cache is one of kmalloc's
  *   K2  every LARGE_KMALLOC page heads a compound block of more than KMALLOC_MAX_CACHE_BYTES
  *   K3  pages of slabs and of large blocks together are nr_slab_reclaimable + nr_slab_unreclaimable of each node
  *
@@ -23,6 +23,7 @@ import type { Topology } from "../../hardware/topology.ts";
 import { bug } from "../../memory/bug.ts";
 import type { ImageLayout, Slot } from "../../memory/image.ts";
 import type { Memory } from "../../memory/memory.ts";
+import { mutant, reached } from "../../memory/mutants.ts";
 import { array, embed, struct } from "../../memory/struct.ts";
 import { FRAME_WORDS, frameOf, PAGE_BYTES, type Pfn, type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import { LockClass } from "../../sync/lock-class.ts";
@@ -70,6 +71,8 @@ const slabField = SlabPage;
 const { ZERO, COMP, HIGHMEM, DMA32 } = GfpFlag;
 /** Linux: GFP_SLAB_BUG_MASK. */
 const FORBIDDEN = HIGHMEM | DMA32;
+/** CPUs whose requests are the first make the caches at the same time. */
+const startsUnlocked = mutant("kmalloc-start-unlocked");
 /** Numbers above do not fit Linux's size_t. */
 const SIZE_LIMIT = 2 ** 64;
 
@@ -232,7 +235,8 @@ export class Kmalloc {
     const { memory, table, slabs } = this;
     const { mutexes } = this.parts;
     const mutex = this.globals + globalField.mutex;
-    mutexes.lock(mutex);
+    reached("kmalloc-start-unlocked");
+    if (!startsUnlocked) mutexes.lock(mutex);
     let areAll = true;
     for (let type = 0; type < KMALLOC_TYPES && areAll; type++) {
       for (let index = 1; index < ENTRIES && areAll; index++) {
@@ -243,7 +247,7 @@ export class Kmalloc {
         memory.store(at, cache);
       }
     }
-    mutexes.unlock(mutex);
+    if (!startsUnlocked) mutexes.unlock(mutex);
     return areAll;
   }
 
@@ -255,6 +259,11 @@ export class Kmalloc {
   /** Whether there is such a cache on this machine: SLAB has none below 32 bytes. */
   hasClass(type: number, index: number): boolean {
     return (type !== KmallocType.DMA || this.hasDmaZone) && KMALLOC_SIZES[index] >= this.leastBytes;
+  }
+
+  /** Every cache of the machine, at rest. */
+  allCaches(): CacheRef[] {
+    return this.slabs.all();
   }
 
   private cacheFor(bytes: number, gfp: number): CacheRef {
