@@ -9,9 +9,8 @@ import { checkedListLength } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
 import type { Pointer } from "../../memory/units.ts";
 import type { PerCpu } from "../../sync/percpu.ts";
-import { PAGE_LINKS, type PageRef, PageType, pageTypeAt } from "../pages/page.ts";
+import { PAGE_LINKS, type PageRef } from "../pages/page.ts";
 import { SlabPage } from "../pages/page-overlays.ts";
-import { Zone } from "../pages/zone.ts";
 import { readName } from "./cache-record.ts";
 import { type CacheRef, KmemCache, KmemCacheCpu, KmemCacheNode, SlabGlobals } from "./kmem-cache.ts";
 import type { CacheCount } from "./object-allocator.ts";
@@ -52,7 +51,7 @@ export function checkSlub(view: SlubView, all: readonly CacheRef[]): CacheCount[
   if (all.length === 0) return [];
   const { memory } = view.slabs;
   const slabsOf = new Map<CacheRef, PageRef[]>(all.map((cache) => [cache, []]));
-  for (const slab of slabPages(view.slabs)) {
+  for (const slab of view.slabs.all()) {
     const cache = memory.read(slab + SlabPage.cache);
     const known = slabsOf.get(cache);
     if (known === undefined) bug(`${slabName(view.slabs, slab)} belongs to word ${cache}, which is no cache`);
@@ -208,21 +207,6 @@ function checkDebugSlab(
   const flag = memory.read(slab + SlabPage.onNodeList);
   if (flag !== (isPartial ? 1 : 0)) bug(`D2 ${name}: onNodeList is ${flag}, it is in ${where}`);
   return objects - free;
-}
-
-/** The heads of all slabs of the machine. */
-function slabPages({ frames, memory }: SlabPages): PageRef[] {
-  const read = (address: Pointer): number => memory.read(address);
-  const found: PageRef[] = [];
-  for (const zone of frames.populatedZones()) {
-    const start = memory.read(zone + Zone.startPfn);
-    const end = start + memory.read(zone + Zone.spannedPages);
-    for (let pfn = start; pfn < end; pfn++) {
-      const page = frames.pageOf(pfn);
-      if (pageTypeAt(read, page) === PageType.SLAB && frames.zoneOf(page) === zone) found.push(page);
-    }
-  }
-  return found;
 }
 
 function slabName(

@@ -45,9 +45,9 @@ import { KMALLOC_TYPES, KmallocType, kmallocName, kmallocType } from "./kmalloc-
 import type { CacheRef } from "./kmem-cache.ts";
 import type { SizedMemory } from "./object-allocator.ts";
 import type { ObjectBytes } from "./object-bytes.ts";
+import { NO_NODE } from "./slab-backing.ts";
 import type { SlabCaches } from "./slab-caches.ts";
 import { SlabFlag } from "./slab-flags.ts";
-import { NO_NODE } from "./slab-pages.ts";
 import { SlubAllocator } from "./slub-allocator.ts";
 
 /** Caches of a type; entry 0 of each type is never used. */

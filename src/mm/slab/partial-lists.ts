@@ -28,7 +28,8 @@ import { PAGE_LINKS, type PageRef } from "../pages/page.ts";
 import { SlabPage } from "../pages/page-overlays.ts";
 import { Zone } from "../pages/zone.ts";
 import { type CacheRef, KmemCache, KmemCacheCpu, KmemCacheNode } from "./kmem-cache.ts";
-import { NO_NODE, type SlabPages } from "./slab-pages.ts";
+import { NO_NODE } from "./slab-backing.ts";
+import type { SlabPages } from "./slab-pages.ts";
 import { FROZEN, headOf, inuseOf, slabWord } from "./slab-word.ts";
 
 const cacheField = KmemCache;

@@ -26,9 +26,10 @@ import { type CacheRef, KmemCache, SlabGlobals, SlabState } from "./kmem-cache.t
 import type { ObjectAllocator, ObjectPaths, SlabInfo } from "./object-allocator.ts";
 import { SlabAllocator } from "./slab/slab-allocator.ts";
 import { declareSlab, type SlabImage } from "./slab/slab-image.ts";
+import { NO_NODE } from "./slab-backing.ts";
 import { SlabFlag } from "./slab-flags.ts";
 import { SlabMerge } from "./slab-merge.ts";
-import { NO_NODE, type SlabPages } from "./slab-pages.ts";
+import type { SlabPages } from "./slab-pages.ts";
 import type { AllocatorParts, SlabParts } from "./slab-parts.ts";
 import { SlobAllocator } from "./slob/slob-allocator.ts";
 import { SlubAllocator } from "./slub-allocator.ts";

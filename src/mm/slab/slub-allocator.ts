@@ -31,10 +31,11 @@ import {
 import type { CacheCount, ObjectAllocator, SlabInfo } from "./object-allocator.ts";
 import { ObjectBytes, Poison } from "./object-bytes.ts";
 import { PartialLists } from "./partial-lists.ts";
+import { NO_NODE } from "./slab-backing.ts";
 import { SlabChecks } from "./slab-checks.ts";
 import { SLAB_DEBUG_FLAGS, SLAB_METADATA_FLAGS, SlabFlag } from "./slab-flags.ts";
 import { leastOrders, PartBytes } from "./slab-layout.ts";
-import { NO_NODE, SlabPages } from "./slab-pages.ts";
+import { SlabPages } from "./slab-pages.ts";
 import type { AllocatorParts } from "./slab-parts.ts";
 import { SlabReports } from "./slab-report.ts";
 import { debugFlagsOf, readSlabDebug, type SlabDebug } from "./slab-settings.ts";

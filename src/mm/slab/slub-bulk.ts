@@ -11,7 +11,8 @@ import type { Pointer } from "../../memory/units.ts";
 import { GfpFlag } from "../pages/gfp.ts";
 import { SlabPage } from "../pages/page-overlays.ts";
 import { type CacheRef, KmemCacheCpu } from "./kmem-cache.ts";
-import { NO_NODE, type SlabPages } from "./slab-pages.ts";
+import { NO_NODE } from "./slab-backing.ts";
+import type { SlabPages } from "./slab-pages.ts";
 import type { Slub } from "./slub.ts";
 
 const cpuField = KmemCacheCpu;

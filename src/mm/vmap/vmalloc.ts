@@ -18,7 +18,7 @@ import { PageType } from "../pages/page.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
 import { PageGlobals } from "../pages/page-globals.ts";
 import type { Kmalloc } from "../slab/kmalloc.ts";
-import { NO_NODE } from "../slab/slab-pages.ts";
+import { NO_NODE } from "../slab/slab-backing.ts";
 import { FreeAreas } from "./free-areas.ts";
 import { KernelFlush } from "./kernel-flush.ts";
 import { KernelTables } from "./kernel-tables.ts";

@@ -210,7 +210,7 @@ export class NodeSlabs {
     const { memory } = this;
     const flags = memory.read(cache + cacheField.flags);
     const freelist = memory.read(slab + slabField.freelist);
-    this.backing.give(slab, flags);
+    this.backing.give(slab);
     if ((flags & Placement.OFF_SLAB) !== 0)
       this.freeObject(memory.read(cache + cacheField.freelistCache), freelist);
   }

@@ -27,8 +27,7 @@ import { SlabPage } from "../../pages/page-overlays.ts";
 import { Zone } from "../../pages/zone.ts";
 import type { CacheRef } from "../kmem-cache.ts";
 import type { ObjectPaths } from "../object-allocator.ts";
-import { SlabBacking } from "../slab-backing.ts";
-import { NO_NODE, PASSED } from "../slab-pages.ts";
+import { NO_NODE, PASSED, SlabBacking } from "../slab-backing.ts";
 import type { AllocatorParts } from "../slab-parts.ts";
 import { NodeSlabs } from "./node-slabs.ts";
 import { SlabObjects } from "./slab-objects.ts";
@@ -279,9 +278,8 @@ export class SlabPaths implements ObjectPaths {
   private makeSlab(cache: CacheRef, gfp: number, nid: number): PageRef {
     const { memory, backing, nodeSlabs } = this;
     const flags = memory.read(cache + cacheField.flags);
-    const slab = backing.take(gfp, memory.read(cache + cacheField.order), nid, flags);
+    const slab = backing.take(cache, gfp, memory.read(cache + cacheField.order), nid);
     if (slab === 0) return 0;
-    memory.write(slab + slabField.cache, cache);
     const at = backing.frames.nodeOf(slab);
     const colours = memory.read(cache + cacheField.colour);
     const node = nodeSlabs.nodeOf(cache, at);
@@ -294,7 +292,7 @@ export class SlabPaths implements ObjectPaths {
       const free = gfp & ~(F.THISNODE | F.HARDWALL);
       freelist = this.alloc(memory.read(cache + cacheField.freelistCache), free, at);
       if (freelist === 0) {
-        backing.give(slab, flags);
+        backing.give(slab);
         return 0;
       }
     }

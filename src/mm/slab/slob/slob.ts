@@ -28,9 +28,8 @@ import { PAGE_LINKS, type PageRef } from "../../pages/page.ts";
 import { SlabPage } from "../../pages/page-overlays.ts";
 import type { CacheRef } from "../kmem-cache.ts";
 import type { ObjectPaths, SizedMemory } from "../object-allocator.ts";
-import { SlabBacking } from "../slab-backing.ts";
+import { NO_NODE, SlabBacking } from "../slab-backing.ts";
 import { SlabFlag } from "../slab-flags.ts";
-import { NO_NODE } from "../slab-pages.ts";
 import type { AllocatorParts } from "../slab-parts.ts";
 import { PAGE_UNITS, SlobBlocks, UNIT_BYTES, unitsOf } from "./slob-blocks.ts";
 import { SlobCache, SlobGlobals } from "./structures.ts";
@@ -172,7 +171,7 @@ export class Slob implements ObjectPaths, SizedMemory {
     let block = this.fromList(list, bytes, alignBytes, node, offsetBytes);
     this.unlock(irqs);
     if (block === 0) {
-      const slab = this.backing.take(gfp & ~ZERO, 0, node, 0);
+      const slab = this.backing.take(0, gfp & ~ZERO, 0, node);
       if (slab === 0) return 0;
       const again = this.lock();
       memory.write(slab + slabField.objects, 0);
@@ -229,7 +228,7 @@ export class Slob implements ObjectPaths, SizedMemory {
       if (isListed) this.takeOff(slab);
       this.unlock(irqs);
       if (free > PAGE_UNITS) bug(`SLOB: free of word ${block}: ${free} units of its page would be free`);
-      backing.give(slab, 0);
+      backing.give(slab);
       return;
     }
     if (isListed) blocks.put(slab, at, units);
@@ -244,7 +243,7 @@ export class Slob implements ObjectPaths, SizedMemory {
 
   /** Linux: slob_new_pages. */
   private allocPages(bytes: number, gfp: number, node: number): Pointer {
-    const slab = this.backing.take(gfp, orderOf(bytes), node, 0);
+    const slab = this.backing.take(0, gfp, orderOf(bytes), node);
     if (slab === 0) return 0;
     this.memory.write(slab + slabField.objects, 1);
     this.memory.write(slab + slabField.onNodeList, 0);
@@ -254,7 +253,7 @@ export class Slob implements ObjectPaths, SizedMemory {
   private freePages(slab: PageRef, object: Pointer): void {
     if (!this.isPages(slab) || this.backing.baseOf(slab) !== object)
       bug(`SLOB: free of pages at word ${object}: no object of pages begins there`);
-    this.backing.give(slab, 0);
+    this.backing.give(slab);
   }
 
   private isPages(slab: PageRef): boolean {
