@@ -202,6 +202,21 @@ export class Tlb {
     ) as TlbCounters;
   }
 
+  /** Whether there is an entry for the page around `address`; counts nothing. */
+  knows(address: number, pcid: number): boolean {
+    const low = pageLow(address);
+    const high = pageHigh(address);
+    for (let size = 0; size <= 2; size++) {
+      if (this.look(SHARED_START, SHARED_MASK, SHARED_WAYS, low, high, pcid, size) >= 0) return true;
+      const isSmall = size === 0;
+      const [start, mask, ways] = isSmall
+        ? [SMALL_START, SMALL_MASK, SMALL_WAYS]
+        : [LARGE_START, LARGE_MASK, LARGE_WAYS];
+      if (this.look(start, mask, ways, low, high, pcid, size) >= 0) return true;
+    }
+    return false;
+  }
+
   /** Another CPU's TLB, to be looked at, at rest. */
   of(cpu: number): Tlb {
     return new Tlb(this.words.buffer as SharedArrayBuffer, cpu);

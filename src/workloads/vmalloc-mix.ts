@@ -84,6 +84,7 @@ export function run(kernel: Kernel, options: ProgramOptions): MetricsValue {
     kept: options.kept as number,
     stamp: options.stamp as boolean,
   });
+  const before = kernel.cpu.tlb.counts;
   const names = options.case === "all" ? NAMES : [options.case as string];
   let done = 0;
   do {
@@ -95,7 +96,15 @@ export function run(kernel: Kernel, options: ProgramOptions): MetricsValue {
       });
     }
   } while (kernel.anotherRound(done));
-  return failureMetric(cases.failed);
+  const { walks, flushesAll, flushesPage } = kernel.cpu.tlb.counts;
+  return {
+    metrics: {
+      ...failureMetric(cases.failed).metrics,
+      "TLB misses": { value: walks - before.walks, unit: "walks" },
+      "TLB flushes": { value: flushesAll - before.flushesAll, unit: "whole" },
+      "pages flushed alone": { value: flushesPage - before.flushesPage, unit: "pages" },
+    },
+  };
 }
 
 /** No area is busy that was not before; with `stamp` all are purged, and none is lazy. */

@@ -9,11 +9,13 @@ import { bug } from "../../memory/bug.ts";
 import { listAddTail, listDelInit, listInit, listIsEmpty } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
-import type { Pointer } from "../../memory/units.ts";
+import { shape } from "../../memory/shape.ts";
+import { PAGE_BYTES, type Pointer } from "../../memory/units.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import { GfpFlag } from "../pages/gfp.ts";
 import type { SlabCaches } from "../slab/slab-caches.ts";
 import { type FreeAreas, NO_ADDRESS } from "./free-areas.ts";
+import { KERNEL_PCID } from "./kernel-flush.ts";
 import type { LazyPurge } from "./lazy-purge.ts";
 import { formatAddress, VMALLOC_START } from "./vmalloc-space.ts";
 import { type AreaRef, VmapArea } from "./vmap-area.ts";
@@ -44,6 +46,7 @@ export const GFP_RECLAIM_MASK =
   F.NORETRY |
   F.MEMALLOC |
   F.NOMEMALLOC;
+const checks = shape.checks;
 /** A lazy area is put into its tree without the tree's lock. */
 const lazyUnlocked = mutant("vmap-lazy-unlocked");
 
@@ -112,6 +115,7 @@ export class VmapAreas {
       if ((gfp & F.NOWARN) === 0) this.reportNoRoom(size);
       return 0;
     }
+    if (checks) this.checkFlushed(start, start + size);
     memory.writeFloat64(at + area.start, start);
     memory.writeFloat64(at + area.end, start + size);
     memory.write(at + area.vm, vm);
@@ -222,6 +226,15 @@ export class VmapAreas {
       if (at !== 0) return at;
     }
     return 0;
+  }
+
+  /** W1, as far as this CPU can see. */
+  private checkFlushed(start: number, end: number): void {
+    const { id, tlb } = this.cpu;
+    for (let address = start; address < end; address += PAGE_BYTES) {
+      if (tlb.knows(address, KERNEL_PCID))
+        bug(`W1 cpu ${id} is given ${formatAddress(address)}, which its TLB still knows: it was not flushed`);
+    }
   }
 
   private reportNoRoom(size: number): void {

@@ -19,6 +19,7 @@ import { Bitmap } from "../../memory/bitmap.ts";
 import { bug } from "../../memory/bug.ts";
 import { listDel, listInit } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
+import { mutant, reached } from "../../memory/mutants.ts";
 import { wordsIn } from "../../memory/struct.ts";
 import { PAGE_BYTES, type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import type { FunctionId } from "../../sync/functions.ts";
@@ -37,6 +38,8 @@ import { VmapCpu } from "./vmap-globals.ts";
 
 const block = VmapBlock;
 const BLOCK_BYTES = BLOCK_PAGES * PAGE_BYTES;
+/** A block is given up without its lock. */
+const givesUpUnlocked = mutant("vmap-block-unlocked");
 /** A block with fewer free pages is purged even if nothing presses.  Linux: VMAP_PURGE_THRESHOLD. */
 const PURGE_THRESHOLD = BLOCK_PAGES / 4;
 
@@ -120,13 +123,20 @@ export class VmapBlocks {
     used.clearRange(first, pages);
     locks.unlock(at + block.lock);
     tables.unmap(address, address + pages * PAGE_BYTES);
+    const dirty = this.addDirty(at, first, pages);
+    if (dirty === BLOCK_PAGES) this.freeBlock(at);
+  }
+
+  /** Pages are unmapped and wait for a flush; how many of the block do.  @takes vb.lock */
+  private addDirty(at: Pointer, first: number, pages: number): number {
+    const { memory, locks } = this;
     locks.lock(at + block.lock);
     memory.write(at + block.dirtyMin, Math.min(memory.read(at + block.dirtyMin), first));
     memory.write(at + block.dirtyMax, Math.max(memory.read(at + block.dirtyMax), first + pages));
     const dirty = memory.read(at + block.dirty) + pages;
     memory.write(at + block.dirty, dirty);
     locks.unlock(at + block.lock);
-    if (dirty === BLOCK_PAGES) this.freeBlock(at);
+    return dirty;
   }
 
   /**
@@ -164,9 +174,10 @@ export class VmapBlocks {
     this.forEach(VmapCpu.freeBlocks, block.freeLinks, (at) => {
       const dirty = memory.read(at + block.dirty);
       if (memory.read(at + block.free) + dirty !== BLOCK_PAGES || dirty === BLOCK_PAGES) return;
-      locks.lock(at + block.lock);
+      reached("vmap-block-unlocked");
+      if (!givesUpUnlocked) locks.lock(at + block.lock);
       if (this.giveUp(at, true)) purged.push(at);
-      locks.unlock(at + block.lock);
+      if (!givesUpUnlocked) locks.unlock(at + block.lock);
     });
     for (const at of purged) this.freeBlock(at);
   }
