@@ -14,6 +14,7 @@ interface StressFlags extends MachineFlags {
   readonly cpus?: number;
   readonly seconds: number;
   readonly roundSeconds?: number;
+  readonly leaks?: boolean;
   readonly checks?: boolean;
   readonly json?: boolean;
 }
@@ -23,6 +24,7 @@ Examples:
   smpsim stress page-stress --cpus 4 --seconds 30
   smpsim stress page-stress --cpus 8 --tokens free --seed 7    the host may preempt a CPU anywhere
   smpsim stress page-stress --cpus 64 --mode virtual           simulated CPUs in simulated time: round k repeats exactly
+  smpsim stress percpu-churn --leaks                           objects that nothing refers to are a fault
   smpsim stress lock-stress --checks --set lock=./my-lock.ts   a lock of your own, with costly assertions
 
 A failure prints the seed and the command that repeats it.  Real races need not come back at the first try: repeat with
@@ -46,6 +48,7 @@ export function addStress(program: Command): void {
       (t) => decimal("--round-seconds", t, 0, 3600),
     )
     .option("--checks", "costly assertions while it runs, too")
+    .option("--leaks", "look for leaked objects after each round")
     .option("--json", "print one JSON document");
   addMachineFlags(command).addHelpText("after", EXAMPLES).action(run);
 }
@@ -67,6 +70,7 @@ async function run(workload: string, flags: StressFlags): Promise<void> {
     machine,
     options: choice.options,
     seconds: flags.seconds,
+    leaks: flags.leaks ?? false,
     ...(flags.roundSeconds === undefined ? {} : { roundSeconds: flags.roundSeconds }),
     signal: interruption.signal,
     onRound: ({ number, operations, elapsedSeconds }) => {

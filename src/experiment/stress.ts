@@ -11,6 +11,7 @@ import { Machine } from "../machine/machine.ts";
 import type { Fault, ProgramOptions } from "../machine/program.ts";
 import { describeProgram, resolveProgram } from "../machine/resolve-program.ts";
 import { UsageError } from "../memory/bug.ts";
+import type { Leak } from "../mm/leaks/leaks.ts";
 import { type Clock, clockOf, runSeconds } from "./clock.ts";
 
 export interface StressPlan {
@@ -21,6 +22,8 @@ export interface StressPlan {
   readonly seconds: number;
   /** By the machine's clock; default 0.5, in simulated time 0.001. */
   readonly roundSeconds?: number;
+  /** After each round, look for objects that nothing refers to.  Default false. */
+  readonly leaks?: boolean;
   readonly signal: AbortSignal;
   readonly onRound?: (round: StressRound) => void;
 }
@@ -42,6 +45,15 @@ export interface StressResult {
 }
 
 const ROUND_SECONDS: Readonly<Record<Clock, number>> = { parallel: 0.5, virtual: 0.001 };
+
+/** What has leaked, as a fault; null when nothing has. */
+function leakFault(leaks: readonly Leak[]): Fault | null {
+  if (leaks.length === 0) return null;
+  const [{ cache, sizeBytes }] = leaks;
+  const first = cache === "" ? `a block of ${sizeBytes} bytes` : `one of cache ${cache}`;
+  const message = `${leaks.length} objects have leaked: nothing refers to them; the first is ${first}`;
+  return { kind: "check", cpu: -1, message, report: leaks.map(({ text }) => text).join(""), stack: "" };
+}
 
 export async function stress(plan: StressPlan): Promise<StressResult> {
   const clock = clockOf(plan.machine);
@@ -71,6 +83,10 @@ export async function stress(plan: StressPlan): Promise<StressResult> {
       const check = await machine.check();
       checked = check.report?.passed ?? [];
       fault = check.fault;
+    }
+    if (fault === null && plan.leaks === true) {
+      fault = leakFault(await machine.leaks());
+      checked = [...checked, "leaks"];
     }
     plan.onRound?.({ number: rounds, operations, elapsedSeconds: elapsed() });
   }

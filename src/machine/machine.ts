@@ -12,6 +12,7 @@ import { CpuControl, cpuControl } from "../memory/control.ts";
 import { RamView } from "../memory/ram-view.ts";
 import { Snapshot } from "../memory/snapshot.ts";
 import type { RingContents } from "../memory/trace.ts";
+import type { Leak } from "../mm/leaks/leaks.ts";
 import { type CacheSample, type SlabPlace, sampleCaches } from "../mm/slab/cache-sample.ts";
 import { reportNamed } from "../procfs/reports.ts";
 import { hostMoment } from "../schedule/host-clock.ts";
@@ -134,6 +135,16 @@ export class Machine {
     });
     if (answer.ok) return { report: answer.value as CheckReport, fault: null };
     return { report: null, fault: { ...answer.fault, kind: "check" } };
+  }
+
+  /** Objects that are given out and that nothing refers to, at rest; see mm/leaks/leak-scan.  Needs slab "slub". */
+  async leaks(): Promise<readonly Leak[]> {
+    const { slab } = this.config.shape;
+    if (slab !== "slub")
+      throw new UsageError(`slab: "${slab}" does not say which objects are given out; valid is slub`);
+    const answer = await this.lookAtRest("searched", { kind: "leaks", cpu: 0, id: this.parts.id });
+    if (answer.ok) return answer.value as readonly Leak[];
+    throw new Error(`leaks: ${answer.fault.message}\n${answer.fault.report}`);
   }
 
   /**

@@ -69,6 +69,10 @@ async function execute(task: CpuTask): Promise<unknown> {
       const { checkKernel } = await import("./inspect.ts");
       return alone(threadOf(task.id), ({ kernel }) => checkKernel(kernel));
     }
+    case "leaks": {
+      const { findLeaks } = await import("../mm/leaks/leaks.ts");
+      return alone(threadOf(task.id), ({ kernel }) => findLeaks(kernel));
+    }
     case "proc": {
       const { answerReport } = await import("./inspect.ts");
       return alone(threadOf(task.id), ({ kernel }) => answerReport(kernel, task.report));

@@ -132,6 +132,7 @@ export type CpuTask =
       readonly campaign: CampaignTask;
     }
   | { readonly kind: "inspect"; readonly cpu: number; readonly id: number }
+  | { readonly kind: "leaks"; readonly cpu: number; readonly id: number }
   | { readonly kind: "proc"; readonly cpu: number; readonly id: number; readonly report: string }
   | {
       readonly kind: "lines";

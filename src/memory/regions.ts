@@ -61,6 +61,16 @@ export class Regions {
     this.order = null;
   }
 
+  /** What the kernel has registered. */
+  get ofKernel(): readonly Region[] {
+    return this.all.length === 0 ? [] : this.own;
+  }
+
+  /** What the program has. */
+  get ofProgram(): readonly Region[] {
+    return this.programs;
+  }
+
   /** By start; of equal starts the one registered last comes last. */
   get all(): readonly Region[] {
     if (this.order !== null) return this.order;

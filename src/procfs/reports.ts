@@ -5,6 +5,7 @@ import { buddyinfo } from "./buddyinfo.ts";
 import { coreLatency } from "./core-latency.ts";
 import { interrupts } from "./interrupts.ts";
 import { kernelStack } from "./kernel-stack.ts";
+import { kmemleak } from "./kmemleak.ts";
 import { lockStat } from "./lock-stat.ts";
 import { meminfo } from "./meminfo.ts";
 import { numactl } from "./numactl.ts";
@@ -49,6 +50,7 @@ export const REPORTS: Readonly<Record<string, KernelReport | MeasuredReport>> = 
     summary: "how much of each kernel stack has been in use, with the setting checks",
     render: kernelStack,
   },
+  kmemleak: { summary: "objects that are given out and that nothing refers to", render: kmemleak },
   numactl: { summary: "nodes, their CPUs and memory, distances", render: numactl },
   "core-latency": {
     summary: "time of a cache line between each pair of CPUs, measured now",

@@ -7,6 +7,7 @@
 
 import type { Cpu } from "../hardware/cpu.ts";
 import type { Topology } from "../hardware/topology.ts";
+import type { Regions } from "../memory/regions.ts";
 import type { BootRecord } from "../mm/boot/boot-info.ts";
 import type { Frames } from "../mm/pages/frames.ts";
 import type { Vmstat } from "../mm/pages/vmstat.ts";
@@ -38,6 +39,7 @@ export interface ProcSource {
 
 /** What reports on object caches read besides. */
 export interface SlabSource {
+  readonly regions: Regions;
   readonly slabs: SlabCaches;
   readonly perCpu: PerCpu;
   readonly functions: Functions;

@@ -202,6 +202,15 @@ export class PerCpuAllocator implements PerCpuSource {
     return chunk;
   }
 
+  /** Every chunk, at rest. */
+  allChunks(): ChunkRef[] {
+    const { lists, base } = this;
+    const found = this.memory.read(base + state.hasReserved) === 0 ? [] : [base + state.reserved];
+    for (let list = 0; list < lists.count; list++)
+      for (let chunk = lists.first(list); chunk !== 0; chunk = lists.next(chunk, list)) found.push(chunk);
+    return found;
+  }
+
   // ---- reports ----
 
   /** Populated pages of all units.  Linux: pcpu_nr_pages. */

@@ -29,6 +29,8 @@ export interface CacheOptions {
   readonly construct?: FunctionId;
   /** Store free pointers mixed with a secret and their place.  Linux: CONFIG_SLAB_FREELIST_HARDENED. */
   readonly hardened?: boolean;
+  /** The declared struct of the objects, whose pointers the leak scan follows; without one it looks at every word. */
+  readonly struct?: object;
 }
 
 /** Linux: remote_node_defrag_ratio. */

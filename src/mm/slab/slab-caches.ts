@@ -16,6 +16,7 @@ import type { ImageLayout, Slot } from "../../memory/image.ts";
 import { listAddTail, listDel, listInit } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { type SlabKind, shape } from "../../memory/shape.ts";
+import { type Layout, layoutOf } from "../../memory/struct.ts";
 import type { Pointer } from "../../memory/units.ts";
 import type { FunctionId } from "../../sync/functions.ts";
 import { LockClass } from "../../sync/lock-class.ts";
@@ -68,6 +69,8 @@ export class SlabCaches {
 
   /** slab_mutex. */
   declare readonly mutex: Pointer;
+  /** By name; only for reports, so it need not be shared. */
+  private readonly structs = new Map<string, Layout>();
   declare private readonly flushFunction: FunctionId;
 
   constructor(parts: SlabParts) {
@@ -151,9 +154,17 @@ export class SlabCaches {
     if (memory.read(globals + globalField.state) === SlabState.DOWN) this.bootstrap();
     const cache = this.makeAlias(options) || this.make(options);
     parts.mutexes.unlock(this.mutex);
-    if (cache !== 0) return cache;
+    if (cache !== 0) {
+      if (options.struct !== undefined) this.structs.set(options.name, layoutOf(options.struct));
+      return cache;
+    }
     if (((options.flags ?? 0) & SlabFlag.PANIC) !== 0) bug(`kmem_cache_create(${options.name}): no memory`);
     return 0;
+  }
+
+  /** The struct of a cache's objects, for the leak scan; null when this CPU was told none. */
+  structOf(name: string): Layout | null {
+    return this.structs.get(name) ?? null;
   }
 
   /**
