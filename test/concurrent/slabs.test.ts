@@ -7,6 +7,7 @@ import { Machine } from "../../src/machine/machine.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
 
 const CHURN = join(import.meta.dirname, "../support/programs/slab-churn.ts");
+const TYPESAFE = join(import.meta.dirname, "../support/programs/slab-typesafe.ts");
 const ALIASES = join(import.meta.dirname, "../support/programs/slab-aliases.ts");
 
 afterAll(destroyIdlePools);
@@ -21,9 +22,10 @@ const MACHINES: [string, MachineConfig, number][] = [
   ["8 CPUs on 4 nodes", { cpus: 8, nodes: 4, memory: "128MiB", seed: 23 }, 1_500],
   ["simulated time", { cpus: 4, mode: "virtual", seed: 24 }, 400],
 ];
-/** SLUB's debugging: a report stops the machine. */
+/** SLUB's debugging, where a report stops the machine, and its random order. */
 const DEBUGGED: [string, MachineConfig, number][] = [
   ["4 CPUs with all debugging", { cpus: 4, slabDebug: "FZPU", slabPanic: true, seed: 25 }, 300],
+  ["4 CPUs, objects in random order", { cpus: 4, slabRandom: true, seed: 27 }, 1_500],
   [
     "simulated time with all debugging",
     { cpus: 4, mode: "virtual", slabDebug: "FZPU", slabPanic: true, seed: 26 },
@@ -66,6 +68,20 @@ test.each<[string, MachineConfig, number]>([
   console.log(`slab-aliases, ${name}, seed ${config.seed}`);
   const machine = await Machine.boot({ memory: "64MiB", checks: true, ...config });
   const { fault } = await machine.run(ALIASES, { operations });
+  expect(fault?.message ?? "no fault").toBe("no fault");
+  expect((await machine.check()).fault).toBe(null);
+  await machine.halt();
+});
+
+/** Goal: what a reader finds in its section stays of its type.  Method: objects are freed, with their pages, under its eyes. */
+test.each<[string, MachineConfig, number]>([
+  ["4 CPUs", { cpus: 4, seed: 41 }, 300],
+  ["4 CPUs that run freely", { cpus: 4, tokens: "free", seed: 42 }, 300],
+  ["simulated time", { cpus: 4, mode: "virtual", seed: 43 }, 8],
+])("objects that readers look at stay of their type: %s", async (name, config, operations) => {
+  console.log(`slab-typesafe, ${name}, seed ${config.seed}`);
+  const machine = await Machine.boot({ memory: "64MiB", checks: true, ...config });
+  const { fault } = await machine.run(TYPESAFE, { operations });
   expect(fault?.message ?? "no fault").toBe("no fault");
   expect((await machine.check()).fault).toBe(null);
   await machine.halt();

@@ -60,6 +60,9 @@ export const KmemCache = struct("kmem_cache", {
   cpuPartial: word("holder", "counter"),
   /** Before each object, its left red zone.  Linux: red_left_pad. */
   redLeft: word("holder"),
+  /** Offsets of a slab's objects in a random order, or 0.  Linux: random_seq. */
+  sequence: word("holder", "pointer:word"),
+  pad: word("boot"),
   ...CACHE_END,
 });
 

@@ -10,6 +10,7 @@ import type { Functions } from "../../sync/functions.ts";
 import { GfpFlag } from "../pages/gfp.ts";
 import type { PageRef } from "../pages/page.ts";
 import { SlabPage } from "../pages/page-overlays.ts";
+import type { FreelistRandom } from "./freelist-random.ts";
 import { type CacheRef, KmemCache, KmemCacheNode } from "./kmem-cache.ts";
 import { type ObjectBytes, Poison } from "./object-bytes.ts";
 import { type BackingParts, PASSED, SlabBacking } from "./slab-backing.ts";
@@ -29,18 +30,21 @@ const mixed = (pointer: Pointer, cookie: number, slot: Pointer): number => point
 export interface SlubPageParts extends BackingParts {
   readonly bytes: ObjectBytes;
   readonly tracks: Tracks;
+  readonly order: FreelistRandom;
 }
 
 export class SlabPages extends SlabBacking {
   declare private readonly functions: Functions;
   declare private readonly bytes: ObjectBytes;
   declare private readonly tracks: Tracks;
+  declare private readonly order: FreelistRandom;
 
   constructor(parts: SlubPageParts) {
     super(parts);
     this.functions = parts.functions;
     this.bytes = parts.bytes;
     this.tracks = parts.tracks;
+    this.order = parts.order;
   }
 
   // ---- objects ----
@@ -136,19 +140,25 @@ export class SlabPages extends SlabBacking {
     const { memory, functions } = this;
     memory.write(slab + slabField.next, 0);
     memory.write(slab + slabField.prev, 0);
-    memory.store(slab + slabField.counters, slabWord(1, 0, false));
     memory.write(slab + slabField.objects, objects);
     memory.write(slab + slabField.onNodeList, 0);
     memory.write(slab + slabField.slabs, 0);
-    const words = memory.read(cache + cacheField.size) >> 2;
     const construct = memory.read(cache + cacheField.construct);
     const isDebug = (memory.read(cache + cacheField.flags) & SLAB_DEBUG_FLAGS) !== 0;
     if (isDebug) this.bytes.initSlab(cache, this.baseOf(slab), 1 << this.orderOf(slab));
-    let object = this.baseOf(slab) + (memory.read(cache + cacheField.redLeft) >> 2);
-    for (let left = objects; left > 0; left--, object += words) {
+    const isRandom = memory.read(cache + cacheField.sequence) !== 0;
+    const offsets = isRandom ? this.order.offsets(cache, objects) : null;
+    const words = memory.read(cache + cacheField.size) >> 2;
+    const base = this.baseOf(slab) + (memory.read(cache + cacheField.redLeft) >> 2);
+    let object = base + (offsets === null ? 0 : offsets[0] >> 2);
+    memory.store(slab + slabField.counters, slabWord((object - base) / words + 1, 0, false));
+    for (let i = 1; i <= objects; i++) {
       if (isDebug) this.initObject(cache, object);
       if (construct !== 0) functions.call(construct, object, 0);
-      this.setNext(cache, object, left > 1 ? object + words : 0);
+      const following = offsets === null ? object + words : base + (offsets[i] >> 2);
+      const next = i < objects ? following : 0;
+      this.setNext(cache, object, next);
+      object = next;
     }
     return slab;
   }

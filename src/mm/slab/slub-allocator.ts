@@ -19,6 +19,7 @@ import { PAGE_LINKS, type PageRef } from "../pages/page.ts";
 import { SlabPage } from "../pages/page-overlays.ts";
 import { type CacheOptions, writeCache } from "./cache-record.ts";
 import { checkSlub } from "./check-slabs.ts";
+import { FreelistRandom } from "./freelist-random.ts";
 import {
   type CacheRef,
   cacheBytes,
@@ -61,6 +62,7 @@ export class SlubAllocator implements ObjectAllocator {
   declare private readonly memory: Memory;
   declare private readonly partials: PartialLists;
   declare readonly bytes: ObjectBytes;
+  declare private readonly order: FreelistRandom;
   declare private readonly debug: SlubDebug;
   declare private readonly debugSettings: SlabDebug;
   declare private readonly globals: Pointer;
@@ -72,7 +74,9 @@ export class SlubAllocator implements ObjectAllocator {
     const bytes = new ObjectBytes(parts.cpu.memory);
     const tracks = new Tracks(parts.cpu, bytes, parts.globals);
     this.bytes = bytes;
-    this.slabs = new SlabPages({ ...parts, bytes, tracks });
+    this.order = new FreelistRandom(parts);
+    const { order } = this;
+    this.slabs = new SlabPages({ ...parts, bytes, tracks, order });
     const { slabs } = this;
     this.partials = new PartialLists({ ...parts, slabs });
     const { partials } = this;
@@ -101,9 +105,15 @@ export class SlubAllocator implements ObjectAllocator {
     memory.write(cache + KmemCache.cpuSlab, cpuSlab);
     for (let cpu = 0; cpu < parts.possibleCpus; cpu++)
       memory.write(parts.perCpu.of(cpuSlab, cpu) + KmemCacheCpu.tid, cpu);
-    if (this.setUpNodes(cache)) return true;
+    if (this.setUpOrder(cache) && this.setUpNodes(cache)) return true;
     this.release(cache);
     return false;
+  }
+
+  /** The first caches keep their order. */
+  private setUpOrder(cache: CacheRef): boolean {
+    const isFirst = this.memory.read(this.globals + globalField.state) !== SlabState.UP;
+    return isFirst || !this.parts.settings.random || this.order.create(cache);
   }
 
   /** The cache's own flags and what the machine is told to debug.  Linux: kmem_cache_flags, kmem_cache_open. */
@@ -246,6 +256,7 @@ export class SlubAllocator implements ObjectAllocator {
       if (node !== 0) this.objects.free(from, node);
       memory.write(cache + KmemCache.nodes + nid, 0);
     }
+    this.order.release(cache);
     parts.perCpu.free(memory.read(cache + KmemCache.cpuSlab));
   }
 
