@@ -20,6 +20,7 @@
 
 import { shape } from "../memory/shape.ts";
 import type { Pfn } from "../memory/units.ts";
+import { PAGE_BYTES } from "../memory/units.ts";
 import { PteBit } from "./page-table-entry.ts";
 import { pageHigh, pageLow } from "./page-walk.ts";
 import { TLB_ENTRY_WORDS, TLB_HEADER_WORDS, tlbGeometry, tlbStart, tlbWords } from "./tlb-geometry.ts";
@@ -47,7 +48,8 @@ const GLOBAL_TAG = 1 << 28;
 const SIZE_SHIFT = 26;
 const PCID_SHIFT = 14;
 const PCID_MASK = 0xfff << PCID_SHIFT;
-/** Of what a global entry leaves out. */
+/** Pages for each step of a page number's upper part. */
+const HIGH_PAGES = 2 ** 31;
 const { GLOBAL } = PteBit;
 
 /** The counters, in float64s from the start of a TLB. */
@@ -202,17 +204,15 @@ export class Tlb {
     ) as TlbCounters;
   }
 
-  /** Whether there is an entry for the page around `address`; counts nothing. */
-  knows(address: number, pcid: number): boolean {
-    const low = pageLow(address);
-    const high = pageHigh(address);
-    for (let size = 0; size <= 2; size++) {
-      if (this.look(SHARED_START, SHARED_MASK, SHARED_WAYS, low, high, pcid, size) >= 0) return true;
-      const isSmall = size === 0;
-      const [start, mask, ways] = isSmall
-        ? [SMALL_START, SMALL_MASK, SMALL_WAYS]
-        : [LARGE_START, LARGE_MASK, LARGE_WAYS];
-      if (this.look(start, mask, ways, low, high, pcid, size) >= 0) return true;
+  /** Whether there is an entry for a page that begins in `bytes` bytes from `start` on; counts nothing. */
+  knowsIn(start: number, bytes: number): boolean {
+    const { words, base } = this;
+    const first = pageHigh(start) * HIGH_PAGES + pageLow(start);
+    const pages = bytes / PAGE_BYTES;
+    for (let at = base + SMALL_START; at < base + NEXT_SMALL; at += E) {
+      if (words[at + 1] >= 0) continue;
+      const page = (words[at + 1] & ((1 << PCID_SHIFT) - 1)) * HIGH_PAGES + words[at];
+      if (page >= first && page - first < pages) return true;
     }
     return false;
   }

@@ -10,12 +10,11 @@ import { listAddTail, listDelInit, listInit, listIsEmpty } from "../../memory/li
 import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
 import { shape } from "../../memory/shape.ts";
-import { PAGE_BYTES, type Pointer } from "../../memory/units.ts";
+import type { Pointer } from "../../memory/units.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import { GfpFlag } from "../pages/gfp.ts";
 import type { SlabCaches } from "../slab/slab-caches.ts";
 import { type FreeAreas, NO_ADDRESS } from "./free-areas.ts";
-import { KERNEL_PCID } from "./kernel-flush.ts";
 import type { LazyPurge } from "./lazy-purge.ts";
 import { formatAddress, VMALLOC_START } from "./vmalloc-space.ts";
 import { type AreaRef, VmapArea } from "./vmap-area.ts";
@@ -115,7 +114,10 @@ export class VmapAreas {
       if ((gfp & F.NOWARN) === 0) this.reportNoRoom(size);
       return 0;
     }
-    if (checks) this.checkFlushed(start, start + size);
+    if (checks && cpu.tlb.knowsIn(start, size))
+      bug(
+        `W1 cpu ${cpu.id} is given ${formatAddress(start)} and ${size} bytes, of which its TLB still knows some`,
+      );
     memory.writeFloat64(at + area.start, start);
     memory.writeFloat64(at + area.end, start + size);
     memory.write(at + area.vm, vm);
@@ -226,15 +228,6 @@ export class VmapAreas {
       if (at !== 0) return at;
     }
     return 0;
-  }
-
-  /** W1, as far as this CPU can see. */
-  private checkFlushed(start: number, end: number): void {
-    const { id, tlb } = this.cpu;
-    for (let address = start; address < end; address += PAGE_BYTES) {
-      if (tlb.knows(address, KERNEL_PCID))
-        bug(`W1 cpu ${id} is given ${formatAddress(address)}, which its TLB still knows: it was not flushed`);
-    }
   }
 
   private reportNoRoom(size: number): void {

@@ -159,6 +159,16 @@ describe("TLB", () => {
     expect(tlb.entries().length).toBe(2); // one in each level
   });
 
+  test("says whether it knows any page of a range", () => {
+    const { map, translate, tlb } = machine();
+    map(BASE + 5 * 4096, 72, KERNEL_BITS);
+    translate(BASE + 5 * 4096);
+    expect(tlb.knowsIn(BASE, 5 * 4096)).toBe(false);
+    expect(tlb.knowsIn(BASE, 6 * 4096)).toBe(true);
+    expect(tlb.knowsIn(BASE + 6 * 4096, 2 ** 40)).toBe(false);
+    expect(tlb.knowsIn(BASE - 2 ** 41, 2 ** 42)).toBe(true);
+  });
+
   test("entries of one PCID serve only that, global ones all", () => {
     const { map, translate, tlb } = machine();
     map(0x400000, 80, PRESENT | RW | USER);
