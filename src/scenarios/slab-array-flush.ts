@@ -18,6 +18,7 @@ export const describe: ScenarioDescription = {
   cpus: 2,
   slab: "slab",
   mutants: ["slab-flush-unlocked"],
+  stepLimit: 3000,
 };
 
 /** Four objects in a slab. */

@@ -5,6 +5,7 @@
 
 import type { Kernel } from "../machine/kernel.ts";
 import { bug } from "../memory/bug.ts";
+import { struct, word } from "../memory/struct.ts";
 import type { Pointer } from "../memory/units.ts";
 import { Gfp } from "../mm/pages/gfp.ts";
 import { checkSlabs } from "../mm/slab/check-slabs.ts";
@@ -18,44 +19,53 @@ export const describe: ScenarioDescription = {
   cpus: 2,
   slab: "slob",
   mutants: ["slob-unlocked"],
+  stepLimit: 3000,
 };
 
 const OBJECT_BYTES = 512;
 const EACH = 2;
 
+const Taken = struct("taken", { object: word("atomic", "pointer:object") });
+
 interface Shared {
   readonly cache: CacheRef;
   /** Side by side in one page: CPU 0 frees every second one, and so on. */
   readonly objects: readonly Pointer[];
+  /** What each CPU has taken in the end. */
+  readonly taken: Pointer;
 }
 
-export function setup({ slabs, cpus }: Kernel): Shared {
+export function setup({ slabs, pages, cpus }: Kernel): Shared {
   const cache = slabs.create({ name: "scenario", objectBytes: OBJECT_BYTES });
   const objects = Array.from({ length: EACH * cpus }, () => slabs.alloc(cache, Gfp.KERNEL));
-  if (objects.includes(0)) bug(`no memory for ${objects.length} objects of ${OBJECT_BYTES} bytes`);
-  return { cache, objects };
+  const taken = pages.getZeroedPage(Gfp.KERNEL);
+  if (objects.includes(0) || taken === 0) bug(`no memory for ${objects.length} objects and a page`);
+  return { cache, objects, taken };
 }
 
 /** Names the cache's words, for reports. */
-export function attach({ regions }: Kernel, _options: object, { cache }: Shared): void {
+export function attach({ regions, cpus }: Kernel, _options: object, { cache, taken }: Shared): void {
   regions.add("kmem_cache", cache, SlobCache);
+  regions.add("taken", taken, Taken, cpus);
 }
 
-export function run({ slabs, cpu, cpus }: Kernel, _options: object, { cache, objects }: Shared): Pointer {
+export function run({ slabs, memory, cpu, cpus }: Kernel, _options: object, shared: Shared): void {
+  const { cache, objects, taken } = shared;
   for (let i = 0; i < EACH; i++) slabs.free(cache, objects[i * cpus + cpu.id]);
-  const object = slabs.alloc(cache, Gfp.KERNEL);
-  if (object === 0) bug(`cpu ${cpu.id} was given no object`);
-  return object;
+  memory.store(taken + cpu.id, slabs.alloc(cache, Gfp.KERNEL));
 }
 
+/** One block a CPU is out: the page's other units are free. */
 export function check(
-  { slabs }: Kernel,
+  { slabs, memory, cpus }: Kernel,
   _options: object,
-  values: readonly unknown[],
-  { cache }: Shared,
+  _values: unknown,
+  { cache, taken }: Shared,
 ): void {
-  if (new Set(values).size !== values.length) bug(`objects ${values.join(", ")}: one was given twice`);
+  const objects = Array.from({ length: cpus }, (_, cpu) => memory.read(taken + cpu));
+  if (new Set([...objects, 0]).size !== cpus + 1)
+    bug(`objects ${objects.join(", ")} were taken: one was given twice, or none`);
   checkSlabs(slabs);
-  for (const object of values as Pointer[]) slabs.free(cache, object);
+  for (const object of objects) slabs.free(cache, object);
   checkSlabs(slabs);
 }

@@ -40,8 +40,13 @@ const nodeField = SlabNode;
 const slabField = SlabPage;
 const F = GfpFlag;
 const { checks } = shape;
+const interruptible = shape.mode === "explore";
 /** A refill of an array that was not in use takes so many.  Linux: BATCHREFILL_LIMIT. */
 const REFILL_IDLE = 16;
+/** A CPU takes from its array with interrupts on. */
+const irqsOn = mutant("slab-irqs-on");
+/** A batch comes from the node without list_lock. */
+const refillUnlocked = mutant("slab-refill-unlocked");
 /** An object goes into an alien array without its lock. */
 const alienUnlocked = mutant("slab-alien-unlocked");
 /** A full array gives its batch to the node without list_lock. */
@@ -82,7 +87,8 @@ export class SlabPaths implements ObjectPaths {
   alloc(cache: CacheRef, gfp: number, node: number): Pointer {
     const { memory, cpu } = this;
     if ((gfp & F.DIRECT_RECLAIM) !== 0) cpu.mightSleep("kmem_cache_alloc");
-    const irqs = cpu.irqSave();
+    reached("slab-irqs-on");
+    const irqs = irqsOn ? 1 : cpu.irqSave();
     const own = this.perCpu.here(memory.read(cache + cacheField.cpuSlab));
     const avail = memory.read(own + arrayField.avail);
     let object = 0;
@@ -140,6 +146,8 @@ export class SlabPaths implements ObjectPaths {
 
   private pop(array: Pointer, avail: number): Pointer {
     const { memory } = this;
+    // Between any two instructions an interrupt may come, where they are on.
+    if (interruptible) this.cpu.poll();
     memory.write(array + arrayField.touched, 1);
     memory.write(array + arrayField.avail, avail - 1);
     return memory.read(array + ENTRIES + avail - 1);
@@ -179,10 +187,11 @@ export class SlabPaths implements ObjectPaths {
     const shared = memory.read(node + nodeField.shared);
     const hasShared = shared !== 0 && memory.read(shared + arrayField.avail) > 0;
     if (memory.read(node + nodeField.freeObjects) === 0 && !hasShared) return batch;
-    locks.lock(node + nodeField.listLock);
+    reached("slab-refill-unlocked");
+    if (!refillUnlocked) locks.lock(node + nodeField.listLock);
     if (shared !== 0 && nodeSlabs.transfer(own, shared, batch) > 0) {
       memory.write(shared + arrayField.touched, 1);
-      locks.unlock(node + nodeField.listLock);
+      if (!refillUnlocked) locks.unlock(node + nodeField.listLock);
       return 0;
     }
     let left = batch;
@@ -194,7 +203,7 @@ export class SlabPaths implements ObjectPaths {
     }
     const at = node + nodeField.freeObjects;
     memory.write(at, memory.read(at) - memory.read(own + arrayField.avail));
-    locks.unlock(node + nodeField.listLock);
+    if (!refillUnlocked) locks.unlock(node + nodeField.listLock);
     return left;
   }
 
