@@ -16,6 +16,7 @@ import { configuredZones } from "./zones.ts";
 export const COUNTED: ReadonlySet<string> = new Set([
   "nr_free_pages",
   "nr_free_cma",
+  "nr_page_table_pages",
   "nr_slab_reclaimable",
   "nr_slab_unreclaimable",
   "nr_kernel_stack",
@@ -32,6 +33,10 @@ export const COUNTED: ReadonlySet<string> = new Set([
   "pgalloc_movable",
   "pgalloc_device",
   "pgfree",
+  "nr_tlb_remote_flush",
+  "nr_tlb_remote_flush_received",
+  "nr_tlb_local_flush_all",
+  "nr_tlb_local_flush_one",
 ]);
 
 /** A counter that reports show. */

@@ -22,6 +22,7 @@ const MAY_LACK: readonly (readonly [report: string, key: RegExp, reason: string]
   ["pagetypeinfo", /^CMA$/, "a kernel without CONFIG_CMA"],
   ["meminfo", /^(High|Low)(Total|Free)$/, "a 64-bit kernel has no HIGHMEM"],
   ["meminfo", /^Percpu$/, "before 4.20"],
+  ["vmstat", /^nr_tlb_/, "a kernel without CONFIG_DEBUG_TLBFLUSH"],
   ["vmstat", /^numa_/, "a kernel without CONFIG_NUMA"],
   ["vmstat", /^pgalloc_(dma|dma32|high)$/, "an architecture without that zone"],
   ["zoneinfo", /^numa_/, "a kernel without CONFIG_NUMA"],
