@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { versions } from "../experiment/host.ts";
 import { addBench } from "./bench.ts";
 import { addBoot } from "./boot.ts";
+import { addConform } from "./conform.ts";
 import { addDoctor } from "./doctor.ts";
 import { addExplore, addReplay } from "./explore.ts";
 import { addProc } from "./proc.ts";
@@ -45,6 +46,7 @@ export function createProgram(): Command {
   addTop(program);
   addWorkloads(program);
   addProfiles(program);
+  addConform(program);
   addDoctor(program);
   return program;
 }

@@ -11,6 +11,7 @@ import { checkTlbs } from "../mm/shootdown/check-tlb.ts";
 import { checkKmalloc } from "../mm/slab/check-kmalloc.ts";
 import { checkSlabs } from "../mm/slab/check-slabs.ts";
 import { checkVmap } from "../mm/vmap/check-vmap.ts";
+import { checkSpaces } from "../process/check-spaces.ts";
 import { reportNamed } from "../procfs/reports.ts";
 import { checkSpinLocks } from "../sync/spinlock.ts";
 import type { Kernel } from "./kernel.ts";
@@ -59,6 +60,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
   checkVmap(vmap);
   checkTables(paging.tables, pages.frames.nodeCount);
   checkTlbs(paging, kernel.cpu.tlb, kernel.masks);
+  checkSpaces(kernel);
   return {
     freePages,
     passed: [
@@ -76,6 +78,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
       "kernel virtual memory",
       "page tables",
       "TLBs",
+      "address spaces",
     ],
   };
 }

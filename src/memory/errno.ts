@@ -1,11 +1,19 @@
 /** Error numbers that kernel functions return, negated.  Linux: include/uapi/asm-generic/errno*.h. */
 
 export const Errno = {
+  EPERM: 1,
   ENXIO: 6,
+  EBADF: 9,
   EAGAIN: 11,
   ENOMEM: 12,
+  EACCES: 13,
+  EFAULT: 14,
   EBUSY: 16,
+  EEXIST: 17,
+  ENODEV: 19,
   EINVAL: 22,
   ENOSPC: 28,
   ETIME: 62,
+  EOVERFLOW: 75,
+  EOPNOTSUPP: 95,
 } as const;

@@ -11,12 +11,15 @@ import { bug } from "../memory/bug.ts";
 import type { Memory } from "../memory/memory.ts";
 import { wordsIn } from "../memory/struct.ts";
 import { Gfp } from "../mm/pages/gfp.ts";
+import type { PageTables } from "../mm/pgtable/page-tables.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import { LockClass } from "../sync/lock-class.ts";
 import type { RwSemaphores } from "../sync/rwsem.ts";
-import type { SpinLocks } from "../sync/spinlock.ts";
+import type { Accounting } from "./accounting.ts";
 import type { ProcessCaches } from "./process-caches.ts";
-import { type MmRef, MmStruct } from "./vm-area.ts";
+import type { Rss } from "./rss.ts";
+import { contextOf, type MmRef, MmStruct, type VmaRef } from "./vm-area.ts";
+import { VmFlag } from "./vm-flags.ts";
 import type { Vmas } from "./vmas.ts";
 
 const mm = MmStruct;
@@ -28,9 +31,17 @@ export interface AddressSpaceParts {
   readonly memory: Memory;
   readonly slabs: SlabCaches;
   readonly rwsems: RwSemaphores;
-  readonly locks: SpinLocks;
   readonly caches: ProcessCaches;
   readonly vmas: Vmas;
+  readonly tables: PageTables;
+  readonly rss: Rss;
+  readonly accounting: Accounting;
+  readonly unmapper: FullUnmapper;
+}
+
+/** Takes all pages and tables of an address space that ends. */
+export interface FullUnmapper {
+  unmapAll(at: MmRef, areas: readonly VmaRef[], end: number): void;
 }
 
 export class AddressSpaces {
@@ -38,14 +49,14 @@ export class AddressSpaces {
   declare private readonly memory: Memory;
   declare private readonly slabs: SlabCaches;
   declare private readonly rwsems: RwSemaphores;
-  declare private readonly locks: SpinLocks;
   declare private readonly caches: ProcessCaches;
+  declare private readonly parts: AddressSpaceParts;
 
   constructor(parts: AddressSpaceParts) {
     this.memory = parts.memory;
     this.slabs = parts.slabs;
     this.rwsems = parts.rwsems;
-    this.locks = parts.locks;
+    this.parts = parts;
     this.caches = parts.caches;
     this.vmas = parts.vmas;
   }
@@ -58,13 +69,19 @@ export class AddressSpaces {
     memory.fill(at, wordsIn(MmStruct), 0);
     this.vmas.trees.format(at + mm.tree);
     this.rwsems.format(at + mm.mmapLock, LockClass.MMAP);
-    this.locks.format(at + mm.pageTableLock, LockClass.PAGE_TABLE);
     memory.writeFloat64(at + mm.taskSize, TASK_SIZE);
     memory.writeFloat64(at + mm.mmapBase, mmapBase);
+    for (const limit of [mm.limitPages, mm.limitDataPages, mm.limitLockedPages])
+      memory.writeFloat64(at + limit, Infinity);
     memory.store(at + mm.lockSeq, 0);
     memory.store(at + mm.users, 1);
     memory.store(at + mm.count, 1);
-    return at;
+    if (this.parts.rss.init(at)) {
+      if (this.parts.tables.initContext(contextOf(at))) return at;
+      this.parts.rss.destroy(at);
+    }
+    this.slabs.free(this.caches.mm, at);
+    return 0;
   }
 
   /** Linux: mmget. */
@@ -90,15 +107,21 @@ export class AddressSpaces {
   drop(at: MmRef): void {
     const count = this.memory.add(at + mm.count, -1);
     if (count < 1) bug(`mmdrop of mm at word ${at}, which has ${count} references`);
-    if (count === 1) this.slabs.free(this.caches.mm, at);
+    if (count > 1) return;
+    this.parts.tables.endContext(contextOf(at));
+    this.parts.rss.destroy(at);
+    this.slabs.free(this.caches.mm, at);
   }
 
   /** Linux: exit_mmap. */
   private exit(at: MmRef): void {
     const { vmas, memory } = this;
     vmas.locks.writeLock(at);
-    const areas = vmas.overlapping(at, 0, memory.readFloat64(at + mm.taskSize));
+    const end = memory.readFloat64(at + mm.taskSize);
+    const areas = vmas.overlapping(at, 0, end);
+    this.parts.unmapper.unmapAll(at, areas, end);
     for (const area of areas) {
+      if ((vmas.flagsOf(area) & VmFlag.ACCOUNT) !== 0) this.parts.accounting.uncommit(vmas.pagesOf(area));
       vmas.detach(area);
       vmas.anonVmas.unlink(area);
       vmas.closed(area);

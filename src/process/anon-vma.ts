@@ -23,6 +23,7 @@ import { mutant, reached } from "../memory/mutants.ts";
 import type { Pointer } from "../memory/units.ts";
 import { PAGE_BYTES } from "../memory/units.ts";
 import { Gfp } from "../mm/pages/gfp.ts";
+import { MmContext } from "../mm/pgtable/mm-context.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import type { FunctionId, Functions } from "../sync/functions.ts";
 import { LockClass } from "../sync/lock-class.ts";
@@ -30,7 +31,7 @@ import type { RwSemaphores } from "../sync/rwsem.ts";
 import type { SpinLocks } from "../sync/spinlock.ts";
 import { IntervalTree } from "./interval-tree.ts";
 import type { ProcessCaches } from "./process-caches.ts";
-import { AnonVma, AnonVmaChain, MmStruct, VmArea, type VmaRef } from "./vm-area.ts";
+import { AnonVma, AnonVmaChain, contextOf, VmArea, type VmaRef } from "./vm-area.ts";
 
 /** Word index of an anon_vma. */
 export type AnonVmaRef = Pointer;
@@ -95,7 +96,7 @@ export class AnonVmas {
       return false;
     }
     if (fresh !== 0) memory.write(fresh + anon.children, 1); // its own parent
-    const tableLock = memory.read(at + vma.mm) + MmStruct.pageTableLock;
+    const tableLock = contextOf(memory.read(at + vma.mm)) + MmContext.pageTableLock;
     this.lock(chosen);
     locks.lock(tableLock);
     reached("anon-vma-no-recheck");

@@ -8,7 +8,9 @@ import { bug } from "../memory/bug.ts";
 import type { ImageLayout, Slot } from "../memory/image.ts";
 import type { Memory } from "../memory/memory.ts";
 import { embed, struct, word, wordsIn } from "../memory/struct.ts";
-import { type Pointer, WORD_BYTES } from "../memory/units.ts";
+import { type Pfn, type Pointer, WORD_BYTES } from "../memory/units.ts";
+import { Gfp, GfpFlag } from "../mm/pages/gfp.ts";
+import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import { SlabFlag } from "../mm/slab/slab-flags.ts";
 import type { FunctionId } from "../sync/functions.ts";
@@ -23,7 +25,8 @@ const Globals = struct("process_caches", {
   vmaLock: word("boot", "pointer:kmem_cache"),
   anonVma: word("boot", "pointer:kmem_cache"),
   chain: word("boot", "pointer:kmem_cache"),
-  pad: word("boot"),
+  /** Frame of zeros, mapped where only reading is allowed.  Linux: empty_zero_page. */
+  zeroPage: word("boot", "pfn"),
 });
 
 const bytes = (layout: object): number => wordsIn(layout) * WORD_BYTES;
@@ -55,10 +58,16 @@ export class ProcessCaches {
     readonly onces: Onces;
     readonly slabs: SlabCaches;
     readonly mapleTrees: MapleTrees;
+    readonly pages: PageAllocator;
+    readonly beginAccounting: () => void;
     /** Runs on each new anon_vma: its lock stays one while the object is freed and given out again. */
     readonly constructAnonVma: FunctionId;
   }): void {
     parts.onces.call(this.at + Globals.once, () => {
+      const zeroPage = parts.pages.allocPage(Gfp.KERNEL | GfpFlag.ZERO);
+      if (zeroPage === 0) bug("no memory for the page of zeros");
+      this.memory.write(this.at + Globals.zeroPage, zeroPage);
+      parts.beginAccounting();
       parts.mapleTrees.init();
       for (const { field, ...options } of CACHES) {
         const construct = field === Globals.anonVma ? { construct: parts.constructAnonVma } : {};
@@ -80,6 +89,9 @@ export class ProcessCaches {
   }
   get anonVma(): Pointer {
     return this.memory.read(this.at + Globals.anonVma);
+  }
+  get zeroPage(): Pfn {
+    return this.memory.read(this.at + Globals.zeroPage);
   }
   get chain(): Pointer {
     return this.memory.read(this.at + Globals.chain);

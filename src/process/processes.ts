@@ -1,17 +1,38 @@
 /** What one CPU has for address spaces, put together: the kernel's `processes`. */
 
 import type { Cpu } from "../hardware/cpu.ts";
+import { bug } from "../memory/bug.ts";
 import type { ImageLayout, Slot } from "../memory/image.ts";
+import type { PageAllocator } from "../mm/pages/page-allocator.ts";
+import { Zone, type ZoneRef } from "../mm/pages/zone.ts";
+import type { Paging } from "../mm/shootdown/paging.ts";
+import type { CacheRef } from "../mm/slab/kmem-cache.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import type { Functions } from "../sync/functions.ts";
 import type { Onces } from "../sync/once.ts";
+import type { PerCpuCounters } from "../sync/percpu-counter.ts";
 import type { Rcu } from "../sync/rcu.ts";
 import type { RwSemaphores } from "../sync/rwsem.ts";
 import type { SpinLocks } from "../sync/spinlock.ts";
+import { Task } from "../sync/task.ts";
+import { Accounting, Overcommit } from "./accounting.ts";
 import { AddressSpaces } from "./address-spaces.ts";
+import { AnonPages } from "./anon-pages.ts";
 import { AnonVmas } from "./anon-vma.ts";
+import { Brk } from "./brk.ts";
+import { Faults } from "./faults.ts";
+import { Madvise } from "./madvise.ts";
 import { MapleTrees } from "./maple-tree.ts";
+import { MappedRanges } from "./mapped-ranges.ts";
+import { Mlock } from "./mlock.ts";
+import { Mmap } from "./mmap.ts";
+import { Mprotect } from "./mprotect.ts";
+import { Munmap } from "./munmap.ts";
 import { ProcessCaches } from "./process-caches.ts";
+import { Rss } from "./rss.ts";
+import { SystemCalls } from "./system-calls.ts";
+import { UnmappedAreas } from "./unmapped-area.ts";
+import { contextOf, type MmRef } from "./vm-area.ts";
 import { MmapLocks } from "./vma-lock.ts";
 import { VmaMerge } from "./vma-merge.ts";
 import { Vmas } from "./vmas.ts";
@@ -23,13 +44,17 @@ export interface ProcessParts {
   readonly functions: Functions;
   readonly onces: Onces;
   readonly rcu: Rcu;
+  readonly counters: PerCpuCounters;
+  readonly pages: PageAllocator;
   readonly slabs: SlabCaches;
+  readonly paging: Paging;
   readonly slots: ProcessSlots;
 }
 
 export interface ProcessSlots {
   readonly caches: Slot;
   readonly maple: Slot;
+  readonly commit: Slot;
 }
 
 export class Processes {
@@ -38,31 +63,107 @@ export class Processes {
   declare readonly anonVmas: AnonVmas;
   declare readonly vmas: Vmas;
   declare readonly merge: VmaMerge;
+  declare readonly accounting: Accounting;
+  declare readonly rss: Rss;
+  declare readonly anonPages: AnonPages;
+  declare readonly ranges: MappedRanges;
   declare readonly spaces: AddressSpaces;
+  declare readonly calls: SystemCalls;
   declare private readonly caches: ProcessCaches;
   declare private readonly parts: ProcessParts;
 
   constructor(parts: ProcessParts) {
-    const { memory } = parts.cpu;
+    const { cpu, paging, pages, counters, slots } = parts;
+    const { memory } = cpu;
     this.parts = parts;
-    this.caches = new ProcessCaches(memory, parts.slots.caches);
-    this.mapleTrees = new MapleTrees({ ...parts, slot: parts.slots.maple });
-    const own = { ...parts, memory, caches: this.caches, mapleTrees: this.mapleTrees };
-    this.mmapLocks = new MmapLocks(own);
-    this.anonVmas = new AnonVmas(own);
-    this.vmas = new Vmas({ ...own, mmapLocks: this.mmapLocks, anonVmas: this.anonVmas });
+    this.caches = new ProcessCaches(memory, slots.caches);
+    this.mapleTrees = new MapleTrees({ ...parts, slot: slots.maple });
+    const base = { ...parts, memory, caches: this.caches, mapleTrees: this.mapleTrees };
+    this.mmapLocks = new MmapLocks(base);
+    this.anonVmas = new AnonVmas(base);
+    this.vmas = new Vmas({ ...base, mmapLocks: this.mmapLocks, anonVmas: this.anonVmas });
     this.merge = new VmaMerge(this.vmas);
-    this.spaces = new AddressSpaces({ ...own, vmas: this.vmas });
+    this.rss = new Rss(memory, counters);
+    this.accounting = new Accounting({
+      memory,
+      counters,
+      slot: slots.commit,
+      totalPages: () => totalPages(pages),
+    });
+    this.anonPages = new AnonPages(memory, pages);
+    const { mmapLocks, vmas, merge, rss, accounting, anonVmas, anonPages } = this;
+    const own = { ...base, mmapLocks, vmas, merge, rss, accounting, anonVmas, anonPages };
+    const { tables, shootdown } = paging;
+    const faults = new Faults({ ...own, tables, shootdown, zeroPage: () => this.caches.zeroPage });
+    this.ranges = new MappedRanges({ ...own, faults });
+    this.spaces = new AddressSpaces({ ...own, tables, unmapper: this.ranges });
+    this.calls = this.makeCalls();
+    paging.user.install((address, code) => faults.handle(this.current, address, code));
   }
 
   static declare(layout: ImageLayout): ProcessSlots {
-    return { caches: ProcessCaches.declare(layout), maple: MapleTrees.declare(layout) };
+    return {
+      caches: ProcessCaches.declare(layout),
+      maple: MapleTrees.declare(layout),
+      commit: Accounting.declare(layout),
+    };
   }
 
-  /** Makes the object caches, if nobody has: before the first process.  @may-sleep */
+  /** Makes what all processes share, if nobody has: before the first process.  @may-sleep */
   start(): void {
-    const { onces, slabs } = this.parts;
-    const { mapleTrees, anonVmas } = this;
-    this.caches.init({ onces, slabs, mapleTrees, constructAnonVma: anonVmas.construct });
+    const { onces, slabs, pages } = this.parts;
+    const { mapleTrees, anonVmas, accounting } = this;
+    const beginAccounting = (): void => {
+      if (!accounting.init(Overcommit.GUESS)) bug("no per-CPU memory for the count of committed pages");
+    };
+    this.caches.init({
+      onces,
+      slabs,
+      pages,
+      mapleTrees,
+      beginAccounting,
+      constructAnonVma: anonVmas.construct,
+    });
   }
+
+  /** The cache of mm_structs; 0 before `start`. */
+  get mmCache(): CacheRef {
+    return this.caches.mm;
+  }
+
+  /** The address space that this CPU's task runs in; 0 for a kernel thread. */
+  get current(): MmRef {
+    const { cpu } = this.parts;
+    return cpu.memory.read(cpu.current + Task.mm);
+  }
+
+  /** This CPU's task runs in `mm` from here on; 0: as a kernel thread.  Linux: kthread_use_mm, kthread_unuse_mm. */
+  use(mm: MmRef): void {
+    const { cpu, paging } = this.parts;
+    cpu.memory.write(cpu.current + Task.mm, mm);
+    paging.tlb.switchMm(mm === 0 ? paging.tlb.initMm : contextOf(mm));
+  }
+
+  private makeCalls(): SystemCalls {
+    const pageOps = this.ranges;
+    const { vmas, merge, accounting } = this;
+    const areas = new UnmappedAreas(vmas);
+    const munmap = new Munmap({ vmas, accounting, unmapper: pageOps });
+    const own = { vmas, merge, accounting, areas, munmap, pageOps };
+    const mlock = new Mlock(own);
+    return new SystemCalls({
+      ...own,
+      mmap: new Mmap({ ...own, shared: null }),
+      mprotect: new Mprotect(own),
+      madvise: new Madvise(own),
+      mlock,
+      brk: new Brk({ ...own, mlock }),
+    });
+  }
+}
+
+/** Frames that boot has given to the page allocator. */
+function totalPages({ frames }: PageAllocator): number {
+  const managed = (zone: ZoneRef): number => frames.memory.read(zone + Zone.managedPages);
+  return frames.populatedZones().reduce((sum, zone) => sum + managed(zone), 0);
 }

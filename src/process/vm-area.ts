@@ -1,7 +1,7 @@
 /**
  * The structures of an address space: its mm_struct, its VMAs, and the anonymous memory that VMAs share.
  *
- * Addresses are bytes, as float64s: they pass 32 bits and stay below 2^53.  Counts of pages are words.
+ * Addresses are bytes, and both they and counts of pages are float64s: they pass 32 bits and stay below 2^53.
  *
  * Linux: include/linux/mm_types.h struct mm_struct, vm_area_struct, vma_lock; include/linux/rmap.h struct anon_vma,
  * anon_vma_chain.
@@ -10,9 +10,10 @@
 import { RbNode } from "../memory/rb-tree.ts";
 import { align, array, embed, float64, struct, word } from "../memory/struct.ts";
 import { LINE_WORDS, type Pointer } from "../memory/units.ts";
+import { MmContext } from "../mm/pgtable/mm-context.ts";
+import { PerCpuCounter } from "../sync/percpu-counter.ts";
 import { RcuHead } from "../sync/rcu-callbacks.ts";
 import { RwSemaphore } from "../sync/rwsem-layout.ts";
-import { SpinLock } from "../sync/spinlock-layout.ts";
 import { MapleTree } from "./maple-readers.ts";
 
 /** Word index of a vm_area_struct. */
@@ -52,6 +53,8 @@ export const VmArea = struct("vm_area_struct", {
 export const VmaLock = struct("vma_lock", { sem: embed(RwSemaphore, "atomic"), end: align(LINE_WORDS) });
 
 export const MmStruct = struct("mm_struct", {
+  /** Page tables and TLBs; first, so that its pointers are the mm's. */
+  context: embed(MmContext, "atomic"),
   tree: embed(MapleTree, "rcu:mmap_lock"),
   /** Tasks that run in it; and, as one of these, `users` together. */
   users: word("atomic", "counter"),
@@ -60,20 +63,29 @@ export const MmStruct = struct("mm_struct", {
   /** Grows when mmap_lock is given up by a writer: all its VMA write locks end with that. */
   lockSeq: word("rcu:mmap_lock"),
   mapCount: word("hint:mmap_lock", "counter"),
-  totalVm: word("hint:mmap_lock", "counter"),
-  lockedVm: word("hint:mmap_lock", "counter"),
-  dataVm: word("hint:mmap_lock", "counter"),
-  execVm: word("hint:mmap_lock", "counter"),
-  stackVm: word("hint:mmap_lock", "counter"),
   /** VmFlags that new VMAs get: mlockall(MCL_FUTURE). */
   defFlags: word("lock:mmap_lock", "flags"),
-  pageTableLock: embed(SpinLock, "atomic"),
+  /** Pages: of all VMAs, of locked ones, and by kind. */
+  totalVm: float64("hint:mmap_lock"),
+  lockedVm: float64("hint:mmap_lock"),
+  dataVm: float64("hint:mmap_lock"),
+  execVm: float64("hint:mmap_lock"),
+  stackVm: float64("hint:mmap_lock"),
   /** End of user addresses; where mappings are placed below; the heap. */
   taskSize: float64("boot"),
   mmapBase: float64("boot"),
   startBrk: float64("lock:mmap_lock"),
   brk: float64("lock:mmap_lock"),
+  /** Pages of address space, of data, and locked, at most; Infinity for no limit.  Linux: RLIMIT_AS, DATA, MEMLOCK. */
+  limitPages: float64("hint:mmap_lock"),
+  limitDataPages: float64("hint:mmap_lock"),
+  limitLockedPages: float64("hint:mmap_lock"),
+  /** Resident pages by RssMember. */
+  rss: embed(PerCpuCounter, "atomic", 4),
 });
+
+/** The part that page tables and TLBs know. */
+export const contextOf = (at: MmRef): Pointer => at + MmStruct.context;
 
 export const AnonVma = struct("anon_vma", {
   /** Whose `lock` guards the trees of all that descend from it. */

@@ -29,6 +29,9 @@ export const Task = struct("task", {
   /** The address space whose tables are loaded, borrowed by a kernel thread. */
   activeMm: word("owner-cpu", "pointer:mm"),
   name: array(TASK_NAME_BYTES / 4, "owner-cpu", "bytes"),
+  /** Faults that needed no input, and those that did.  Linux: min_flt, maj_flt. */
+  minFlt: word("owner-cpu", "counter"),
+  majFlt: word("owner-cpu", "counter"),
   /** Where its pages come from; 0: its own node first.  See mm/pages/mempolicy. */
   mempolicy: word("owner-cpu", "pointer:mempolicy"),
   /** The node that gave the last page of an interleaving policy.  Linux: il_prev. */

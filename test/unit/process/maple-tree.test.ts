@@ -85,7 +85,7 @@ describe("against an array", () => {
         expectModel(tree, model);
         for (const size of [1, 3, 12, 40]) expectAreas(tree, model, size);
       }),
-      { numRuns: 40 },
+      { numRuns: 15 },
     );
   });
 

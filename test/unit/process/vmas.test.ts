@@ -155,7 +155,7 @@ describe("without anonymous pages", () => {
           mm_struct: 0,
         });
       }),
-      { numRuns: 40 },
+      { numRuns: 15 },
     );
   });
 

@@ -1,0 +1,108 @@
+/**
+ * The world of a trace: an address space that is full but for an arena, and its operations by the trace's names.
+ */
+
+import type { Kernel } from "../../machine/kernel.ts";
+import { PAGE_BYTES } from "../../memory/units.ts";
+import { MMAP_MIN_ADDR } from "../../process/unmapped-area.ts";
+import { type MmRef, MmStruct, type VmaRef } from "../../process/vm-area.ts";
+import { Prot, VM_FLAG_LETTERS, VmFlag } from "../../process/vm-flags.ts";
+import type { TraceHeader, TraceMap } from "./trace.ts";
+
+const f = VmFlag;
+const FOREIGN_FLAGS = f.SHARED | f.MAYSHARE | f.MAYREAD | f.MAYWRITE | f.MAYEXEC;
+/** Tables of functions that no anonymous VMA has. */
+const FOREIGN_OPS = -1;
+const NOT_COMPARED = new Set(["rd", "wr", "ex", "sd"]);
+
+export class Arena {
+  readonly kernel: Kernel;
+  readonly mm: MmRef;
+  readonly base: number;
+  readonly pages: number;
+
+  constructor(kernel: Kernel, header: TraceHeader) {
+    const { processes } = kernel;
+    this.kernel = kernel;
+    this.base = Number(header.base);
+    this.pages = header.pages;
+    processes.start();
+    this.mm = processes.spaces.make();
+    if (this.mm === 0) throw new Error("no memory for an address space");
+    const taskSize = kernel.memory.readFloat64(this.mm + MmStruct.taskSize);
+    this.occupy(MMAP_MIN_ADDR, this.base);
+    this.occupy(this.base + this.pages * PAGE_BYTES, taskSize);
+    processes.use(this.mm);
+  }
+
+  end(): void {
+    const { processes } = this.kernel;
+    processes.use(0);
+    processes.spaces.put(this.mm);
+  }
+
+  /** The byte address of a page of the arena. */
+  address(page: number, byte = 0): number {
+    return this.base + page * PAGE_BYTES + byte;
+  }
+
+  pageOf(address: number): number {
+    return Math.floor((address - this.base) / PAGE_BYTES);
+  }
+
+  /** All mappings within the arena, as the trace has them. */
+  maps(): TraceMap[] {
+    const { vmas } = this.kernel.processes;
+    const end = this.address(this.pages);
+    return vmas.overlapping(this.mm, this.base, end).map((area) => this.describe(area));
+  }
+
+  private describe(area: VmaRef): TraceMap {
+    const { vmas, ranges } = this.kernel.processes;
+    const [start, end, flags] = [vmas.startOf(area), vmas.endOf(area), vmas.flagsOf(area)];
+    const { anonPages, share } = ranges.usage(this.mm, start, end);
+    const pss = Math.floor(share / 1024);
+    const perm = [
+      (flags & f.READ) === 0 ? "-" : "r",
+      (flags & f.WRITE) === 0 ? "-" : "w",
+      (flags & f.EXEC) === 0 ? "-" : "x",
+      (flags & f.MAYSHARE) === 0 ? "p" : "s",
+    ].join("");
+    const letters = VM_FLAG_LETTERS.filter(([flag, two]) => (flags & flag) !== 0 && !NOT_COMPARED.has(two));
+    const text = letters
+      .map(([, two]) => two)
+      .toSorted()
+      .join(" ");
+    const locked = (flags & f.LOCKED) === 0 ? 0 : pss;
+    return [
+      this.pageOf(start),
+      this.pageOf(end),
+      perm,
+      0,
+      "anon",
+      anonPages,
+      anonPages,
+      0,
+      locked,
+      0,
+      text,
+      pss,
+    ];
+  }
+
+  /** A mapping that nothing merges with, and that nobody touches. */
+  private occupy(start: number, end: number): void {
+    const { vmas, mmapLocks, accounting } = this.kernel.processes;
+    mmapLocks.writeLock(this.mm);
+    const area = vmas.make(this.mm, { start, end, flags: FOREIGN_FLAGS, pgoff: 0, ops: FOREIGN_OPS });
+    if (area === 0 || vmas.link(this.mm, area) !== 0) throw new Error("no memory for a VMA");
+    accounting.count(this.mm, FOREIGN_FLAGS, (end - start) / PAGE_BYTES);
+    mmapLocks.writeUnlock(this.mm);
+  }
+}
+
+/** "rw-" as bits. */
+export const protOf = (text: string): number =>
+  (text.includes("r") ? Prot.READ : 0) |
+  (text.includes("w") ? Prot.WRITE : 0) |
+  (text.includes("x") ? Prot.EXEC : 0);

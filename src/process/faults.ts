@@ -1,0 +1,289 @@
+/**
+ * Page faults: from an access that the MMU refused to an entry that allows it, or to the signal that the program gets.
+ *
+ *   access ── VMA read lock, no mmap_lock ──┬── resolve ── done
+ *                  └─ not to be had, or it is not enough ── mmap_lock, read ──┘
+ *
+ * Each page-table entry is looked at without its lock, the page is made ready, and then the lock is taken and the entry
+ * looked at again: of two faults on one page the slower gives its page back.
+ *
+ * Linux: arch/x86/mm/fault.c do_user_addr_fault, access_error; mm/memory.c handle_pte_fault, do_anonymous_page, do_wp_page,
+ * wp_page_copy, wp_page_reuse, vmf_anon_prepare.  Differs: private anonymous memory only.
+ */
+
+import type { Cpu } from "../hardware/cpu.ts";
+import { entryHigh, entryLow, PageFault, PTE_HIGH_NX, PteBit } from "../hardware/page-table-entry.ts";
+import type { Memory } from "../memory/memory.ts";
+import { mutant, reached } from "../memory/mutants.ts";
+import { FRAME_WORDS, frameOf, type Pfn, type Pointer } from "../memory/units.ts";
+import { VmEvent } from "../mm/pages/counters.ts";
+import type { PageAllocator } from "../mm/pages/page-allocator.ts";
+import type { PageTables } from "../mm/pgtable/page-tables.ts";
+import { PageProt, PteSoft } from "../mm/pgtable/pte.ts";
+import type { Shootdown } from "../mm/shootdown/shootdown.ts";
+import { Task } from "../sync/task.ts";
+import type { AnonPages } from "./anon-pages.ts";
+import type { AnonVmas } from "./anon-vma.ts";
+import { pageFloor } from "./page-align.ts";
+import { type Rss, RssMember } from "./rss.ts";
+import { UserSignal } from "./user-signal.ts";
+import { contextOf, type MmRef, VmArea, type VmaRef } from "./vm-area.ts";
+import { VM_ACCESS, VmFlag } from "./vm-flags.ts";
+import type { MmapLocks } from "./vma-lock.ts";
+import type { VmaMerge } from "./vma-merge.ts";
+import type { Vmas } from "./vmas.ts";
+
+const vma = VmArea;
+const { PRESENT, RW, DIRTY, ACCESSED } = PteBit;
+const { SPECIAL } = PteSoft;
+/** Copies a page and installs the copy without a look whether the entry is still the same. */
+const copiesBlindly = mutant("cow-no-recheck");
+/** Installs a new page over what another fault has put there. */
+const installsBlindly = mutant("anon-fault-no-recheck");
+
+/** How a fault ends.  Linux: vm_fault_t. */
+export const FaultOutcome = { DONE: 0, RETRY: 1, OOM: 2, SIGBUS: 3 } as const;
+const { DONE, RETRY, OOM, SIGBUS } = FaultOutcome;
+
+/** A fault on its way: what is asked of which page. */
+interface Fault {
+  readonly mm: MmRef;
+  readonly area: VmaRef;
+  /** Of the page. */
+  readonly address: number;
+  readonly isWrite: boolean;
+  /** The VMA's own lock is held, not mmap_lock. */
+  readonly underVmaLock: boolean;
+}
+
+export interface FaultParts {
+  readonly cpu: Cpu;
+  readonly pages: PageAllocator;
+  readonly tables: PageTables;
+  readonly shootdown: Shootdown;
+  readonly vmas: Vmas;
+  readonly merge: VmaMerge;
+  readonly mmapLocks: MmapLocks;
+  readonly anonVmas: AnonVmas;
+  readonly anonPages: AnonPages;
+  readonly rss: Rss;
+  /** The page of zeros that reads of untouched memory share. */
+  readonly zeroPage: () => Pfn;
+}
+
+export class Faults {
+  declare private readonly parts: FaultParts;
+  declare private readonly memory: Memory;
+  declare private readonly tables: PageTables;
+
+  constructor(parts: FaultParts) {
+    this.parts = parts;
+    this.memory = parts.cpu.memory;
+    this.tables = parts.tables;
+  }
+
+  /** A program's fault; throws a `UserSignal` when it cannot be made good.  Linux: do_user_addr_fault.  @may-sleep */
+  handle(mm: MmRef, address: number, code: number): void {
+    const { mmapLocks, vmas } = this.parts;
+    const isWrite = (code & PageFault.WRITE) !== 0;
+    const own = mmapLocks.lockUnderRcu(mm, address);
+    if (own !== 0) {
+      const isAllowed = this.allows(own, code);
+      const outcome = isAllowed
+        ? this.resolve({ mm, area: own, address: pageFloor(address), isWrite, underVmaLock: true })
+        : DONE;
+      mmapLocks.endRead(own);
+      if (!isAllowed) throw new UserSignal("SEGV", "ACCERR", address);
+      if (outcome !== RETRY) {
+        this.finish(outcome, address);
+        return;
+      }
+    }
+    mmapLocks.readLock(mm);
+    const area = vmas.lookup(mm, address);
+    const signal = area === 0 ? "MAPERR" : this.allows(area, code) ? null : "ACCERR";
+    const outcome =
+      signal === null
+        ? this.resolve({ mm, area, address: pageFloor(address), isWrite, underVmaLock: false })
+        : DONE;
+    mmapLocks.readUnlock(mm);
+    if (signal !== null) throw new UserSignal("SEGV", signal, address);
+    this.finish(outcome, address);
+  }
+
+  /**
+   * Makes a page of `area` ready for a read or a write, unless it is.  mmap_lock is held for reading.
+   * Linux: faultin_page, handle_mm_fault.
+   */
+  faultIn(mm: MmRef, area: VmaRef, address: number, isWrite: boolean): number {
+    const fault = { mm, area, address, isWrite, underVmaLock: false };
+    if (this.isReady(fault)) return DONE;
+    const outcome = this.resolve(fault);
+    if (outcome === DONE) this.account();
+    return outcome;
+  }
+
+  /** Whether an access needs no fault.  Linux: follow_page_mask. */
+  private isReady({ mm, address, isWrite }: Fault): boolean {
+    const { tables } = this;
+    const pmd = tables.pmdOffset(contextOf(mm), address);
+    const at = pmd === 0 ? 0 : tables.pteOffsetMapLock(pmd, address);
+    if (at === 0) return false;
+    const low = tables.pte.get(at);
+    tables.pteUnlock(at);
+    return (low & PRESENT) !== 0 && (!isWrite || (low & RW) !== 0);
+  }
+
+  /** Linux: access_error, with its sense turned round. */
+  private allows(area: VmaRef, code: number): boolean {
+    const flags = this.memory.read(area + vma.flags);
+    if ((code & PageFault.INSTR) !== 0) return (flags & VmFlag.EXEC) !== 0;
+    if ((code & PageFault.WRITE) !== 0) return (flags & VmFlag.WRITE) !== 0;
+    // A read of a page that is there was refused: it is PROT_NONE.
+    return (code & PageFault.PROT) === 0 && (flags & VM_ACCESS) !== 0;
+  }
+
+  /** Linux: mm_account_fault, and what the caller does with an error. */
+  private finish(outcome: number, address: number): void {
+    // Who tries again is counted when he is through.
+    if (outcome === RETRY) return;
+    this.parts.pages.vmstat.countEvents(VmEvent.pgfault, 1);
+    if (outcome === SIGBUS) throw new UserSignal("BUS", "ADRERR", address);
+    if (outcome === OOM) throw new UserSignal("BUS", "OOM", address);
+    const at = this.parts.cpu.current + Task.minFlt;
+    this.memory.write(at, this.memory.read(at) + 1);
+  }
+
+  /** A fault on behalf of a system call. */
+  private account(): void {
+    this.finish(DONE, 0);
+  }
+
+  /** Linux: handle_mm_fault, handle_pte_fault. */
+  private resolve(fault: Fault): number {
+    const { tables } = this;
+    const { mm, address, isWrite } = fault;
+    const context = contextOf(mm);
+    const pmd = tables.pmdAlloc(context, address);
+    if (pmd === 0 || !tables.pteAlloc(context, pmd)) return OOM;
+    const at = tables.pteOffsetMapLock(pmd, address);
+    if (at === 0) return RETRY;
+    const low = tables.pte.get(at);
+    if (low === 0 && tables.pte.high === 0) {
+      tables.pteUnlock(at);
+      return this.anonymous(fault);
+    }
+    if (isWrite && (low & RW) === 0) return this.writeProtected(fault, at, low);
+    // Another CPU was faster, or this one's TLB still has the old rights.
+    const want = ACCESSED | (isWrite ? DIRTY : 0);
+    if ((low & want) !== want) tables.pte.change(at, 0, want);
+    this.parts.shootdown.flushPageHere(address);
+    tables.pteUnlock(at);
+    return DONE;
+  }
+
+  /** Nothing was there.  Linux: do_anonymous_page. */
+  private anonymous(fault: Fault): number {
+    const { anonPages, rss, pages } = this.parts;
+    const { mm, area, address, isWrite } = fault;
+    const flags = this.memory.read(area + vma.flags);
+    if (!isWrite) {
+      return this.install(fault, this.parts.zeroPage(), PageProt.READ | SPECIAL, () => {}) ? DONE : OOM;
+    }
+    const prepared = this.prepare(fault);
+    if (prepared !== DONE) return prepared;
+    const pfn = anonPages.makeZeroed();
+    if (pfn === 0) return OOM;
+    const right = (flags & VmFlag.WRITE) !== 0 ? PageProt.WRITE | DIRTY : PageProt.READ;
+    let isUsed = false;
+    const isInstalled = this.install(fault, pfn, right, () => {
+      isUsed = true;
+      rss.add(mm, RssMember.ANON, 1);
+      anonPages.mapNew(pfn, area, address);
+    });
+    if (!isUsed) pages.putPage(pfn);
+    return isInstalled ? DONE : OOM;
+  }
+
+  /** Puts an entry where none is; another fault's stays.  False when the table could not be had. */
+  private install(fault: Fault, pfn: Pfn, bits: number, whenUsed: () => void): boolean {
+    const { tables } = this;
+    const at = tables.pteAllocMapLock(contextOf(fault.mm), fault.address);
+    if (at === 0) return false;
+    reached("anon-fault-no-recheck");
+    if (installsBlindly || tables.pte.get(at) === 0) {
+      whenUsed();
+      this.set(at, fault.area, pfn, bits);
+    } else this.parts.shootdown.flushPageHere(fault.address);
+    tables.pteUnlock(at);
+    return true;
+  }
+
+  /** A write where only reading is allowed.  Linux: do_wp_page.  @holds page table lock, and drops it */
+  private writeProtected(fault: Fault, at: Pointer, low: number): number {
+    const { tables } = this;
+    const { anonPages, pages, shootdown } = this.parts;
+    const pfn = tables.pte.pfnOf(low);
+    const isZero = (low & SPECIAL) !== 0;
+    if (!isZero && anonPages.isAnon(pfn) && anonPages.canReuse(pfn, fault.area)) {
+      tables.pte.change(at, 0, RW | DIRTY | ACCESSED);
+      // Other CPUs that still have the old right fault once more, and find the new one.
+      shootdown.flushPageHere(fault.address);
+      tables.pteUnlock(at);
+      pages.vmstat.countEvents(VmEvent.pgreuse, 1);
+      return DONE;
+    }
+    if (!isZero) pages.getPage(pfn);
+    tables.pteUnlock(at);
+    return this.copy(fault, isZero ? 0 : pfn, low);
+  }
+
+  /** A page of the VMA's own, with what the shared one has (0: zeros).  Linux: wp_page_copy. */
+  private copy(fault: Fault, old: Pfn, oldLow: number): number {
+    const { tables, memory } = this;
+    const { anonPages, rss, pages, shootdown } = this.parts;
+    const { mm, area, address } = fault;
+    const prepared = this.prepare(fault);
+    const fresh = prepared === DONE ? anonPages.makeZeroed() : 0;
+    if (fresh === 0) {
+      if (old !== 0) pages.putPage(old);
+      return prepared === DONE ? OOM : prepared;
+    }
+    if (old !== 0) memory.copy(frameOf(fresh), frameOf(old), FRAME_WORDS);
+    const pmd = tables.pmdOffset(contextOf(mm), address);
+    const at = pmd === 0 ? 0 : tables.pteOffsetMapLock(pmd, address);
+    reached("cow-no-recheck");
+    const isSame = at !== 0 && ((tables.pte.get(at) ^ oldLow) & ~(ACCESSED | DIRTY)) === 0;
+    if (at !== 0 && (isSame || copiesBlindly)) {
+      // First no entry, then a flush, then the new one: nobody has both pages at one address.
+      tables.pte.take(at);
+      shootdown.flushPage(contextOf(mm), address);
+      if (old === 0) rss.add(mm, RssMember.ANON, 1);
+      anonPages.mapNew(fresh, area, address);
+      this.set(at, area, fresh, PageProt.WRITE | DIRTY);
+      if (old !== 0) {
+        anonPages.unmap(old);
+        pages.putPage(old);
+      }
+    } else pages.putPage(fresh);
+    if (at !== 0) tables.pteUnlock(at);
+    if (old !== 0) pages.putPage(old);
+    return DONE;
+  }
+
+  /** Linux: vmf_anon_prepare. */
+  private prepare({ mm, area, underVmaLock }: Fault): number {
+    const { anonVmas, merge, mmapLocks } = this.parts;
+    if (this.memory.load(area + vma.anonVma) !== 0) return DONE;
+    // Neighbours may only be looked at with mmap_lock.
+    if (underVmaLock && !mmapLocks.tryReadLock(mm)) return RETRY;
+    const isPrepared = anonVmas.prepare(area, merge.reusableAnonVma(mm, area));
+    if (underVmaLock) mmapLocks.readUnlock(mm);
+    return isPrepared ? DONE : OOM;
+  }
+
+  private set(at: Pointer, area: VmaRef, pfn: Pfn, bits: number): void {
+    const nx = (this.memory.read(area + vma.flags) & VmFlag.EXEC) === 0 ? PTE_HIGH_NX : 0;
+    this.tables.pte.set(at, entryLow(pfn, bits), entryHigh(pfn, nx));
+  }
+}
