@@ -14,14 +14,14 @@ import type { ScenarioDescription } from "./description.ts";
 
 export const describe: ScenarioDescription = {
   name: "slab-debug",
-  summary: "CPUs take and free objects of one slab with red zones and poison; no report may come",
+  summary: "CPUs take and free objects of one slab with red zones, poison and tracks; no report may come",
   cpus: 2,
   mutants: ["slub-debug-unlocked"],
 };
 
 /** Few words to look at. */
 const OBJECT_BYTES = 24;
-const { CONSISTENCY_CHECKS, RED_ZONE, POISON } = SlabFlag;
+const { CONSISTENCY_CHECKS, RED_ZONE, POISON, STORE_USER } = SlabFlag;
 
 interface Shared {
   readonly cache: CacheRef;
@@ -30,7 +30,7 @@ interface Shared {
 }
 
 export function setup({ slabs, cpus }: Kernel): Shared {
-  const flags = CONSISTENCY_CHECKS | RED_ZONE | POISON;
+  const flags = CONSISTENCY_CHECKS | RED_ZONE | POISON | STORE_USER;
   const cache = slabs.create({ name: "scenario", objectBytes: OBJECT_BYTES, flags });
   const objects = Array.from({ length: cpus }, () => slabs.alloc(cache, Gfp.KERNEL));
   if (objects.includes(0)) bug(`no memory for ${objects.length} objects of ${OBJECT_BYTES} bytes`);

@@ -146,8 +146,13 @@ export class SlubAllocator implements ObjectAllocator {
     this.memory.write(at, Math.max(this.memory.read(at), bytes));
   }
 
+  /** Under debugging also who has what is left.  Linux: __kmem_cache_shutdown. */
   shutDown(cache: CacheRef): boolean {
-    return this.shrink(cache);
+    const isEmpty = this.shrink(cache);
+    if (!isEmpty && this.debug.isOn(cache))
+      for (const nid of this.parts.nodes)
+        this.debug.reportLeft(cache, this.memory.read(cache + KmemCache.nodes + nid));
+    return isEmpty;
   }
 
   /** Sorts each node's list, so that the fullest slabs are used first, and gives back the empty ones. */

@@ -18,7 +18,7 @@ import { bug } from "../../memory/bug.ts";
 import { listAdd, listDel } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
-import type { Pointer } from "../../memory/units.ts";
+import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import { PAGE_LINKS, type PageRef } from "../pages/page.ts";
 import { SlabPage } from "../pages/page-overlays.ts";
@@ -290,14 +290,40 @@ export class SlubDebug {
     return count;
   }
 
+  /** Names the objects that are left in a cache that should end, and who took them.  Linux: list_slab_objects.  @takes list_lock */
+  reportLeft(cache: CacheRef, node: Pointer): void {
+    const { memory } = this;
+    const { locks, reports, slabs } = this.parts;
+    const irqs = locks.lockIrqSave(node + nodeField.listLock);
+    const head = node + nodeField.partial;
+    for (let link = memory.read(head); link !== head; link = memory.read(link)) {
+      const slab = link - PAGE_LINKS;
+      const what = `Objects remaining in ${readName(memory, cache)} on __kmem_cache_shutdown()`;
+      reports.slabError(cache, slab, what);
+      const free = this.freeOf(cache, slab);
+      for (const object of this.parts.checks.objectsOf(cache, slab)) {
+        if (free.has(object)) continue;
+        reports.warn(`Object ${hexOf(object)} @offset=${(object - slabs.baseOf(slab)) * WORD_BYTES}`);
+        reports.tracking(cache, object);
+      }
+    }
+    locks.unlockIrqRestore(node + nodeField.listLock, irqs);
+  }
+
+  /** The objects of a slab's free list. */
+  private freeOf(cache: CacheRef, slab: PageRef): Set<Pointer> {
+    const { checks, slabs } = this.parts;
+    const free = new Set<Pointer>();
+    let object = checks.objectAt(cache, slab, headOf(this.memory.load(slab + slabField.counters)));
+    for (; object !== 0 && !free.has(object); object = slabs.next(cache, object)) free.add(object);
+    return free;
+  }
+
   /** Linux: validate_slab. */
   private validateSlab(cache: CacheRef, slab: PageRef): void {
-    const { memory } = this;
-    const { checks, slabs } = this.parts;
+    const { checks } = this.parts;
     if (!checks.checkSlab(cache, slab) || !checks.isOnFreelist(cache, slab, 0)) return;
-    const free = new Set<Pointer>();
-    let object = checks.objectAt(cache, slab, headOf(memory.load(slab + slabField.counters)));
-    for (; object !== 0; object = slabs.next(cache, object)) free.add(object);
+    const free = this.freeOf(cache, slab);
     for (const each of checks.objectsOf(cache, slab))
       checks.checkObject(cache, slab, each, free.has(each) ? Poison.RED_INACTIVE : Poison.RED_ACTIVE);
   }

@@ -294,6 +294,21 @@ test("validate looks at all objects, in use or not, and counts what it reports",
   expect(s.log()).toEqual(["SLUB damaged: 2 partial slabs counted but counter=7"]);
 });
 
+test("a cache that cannot end names the objects that are left, and who took them", () => {
+  const s = scene();
+  const { slabs } = s.kernel;
+  const freed = slabs.alloc(s.cache, Gfp.KERNEL);
+  slabs.free(s.cache, freed);
+  expect(slabs.destroy(s.cache)).toBe(false);
+  const log = s.log();
+  expect(titles(log)).toEqual(["Objects remaining in damaged on __kmem_cache_shutdown()"]);
+  expect(log.filter((line) => line.startsWith("Object ")).length).toBe(1);
+  expect(log.at(-2)).toMatch(/^Allocated in scene \(/);
+  expect(log.at(-1)).toBe("kmem_cache_destroy damaged: Slab cache still has objects");
+  s.free();
+  expect(slabs.destroy(s.cache)).toBe(true);
+});
+
 test("full slabs are on a list with STORE_USER only", () => {
   for (const [flags, full] of [
     [ALL, 1],
