@@ -179,6 +179,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
   const cpus = integer("cpus", config.cpus ?? availableParallelism(), 1, MAX_CPUS);
   const mode = oneOf("mode", config.mode ?? "parallel", MODES) as Mode;
   if (mode !== "virtual") refuseSimulatedTime(config, mode);
+  const slab = oneOf("slab", config.slab ?? DEFAULT_SHAPE.slab, SLABS) as SlabKind;
   const profile = mode === "virtual" ? loadProfile(config.profile ?? DEFAULT_PROFILE) : null;
   const chosen = pickTopology(config);
   const defaults = profile === null ? {} : topologyDefaults(profile, cpus, chosen);
@@ -196,7 +197,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       ...(topology.presentPages <= 1024 ? { perCpuReservedBytes: 0, perCpuDynamicBytes: 4096 } : {}),
     },
     failslab: config.failslab === undefined ? null : parseFailslab(config.failslab),
-    slabSettings: slabSettingsOf(config),
+    slabSettings: slabSettingsOf(config, slab),
     threadBytes: threadSize(config.threadSize ?? THREAD_SIZES[0]),
     seed: integer("seed", config.seed ?? 1, 0, 0xffffffff),
     profile,
@@ -216,7 +217,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       mode,
       ...lockChoice(config.lock ?? DEFAULT_SHAPE.lock),
       pageLists: oneOf("pageLists", config.pageLists ?? "6.12", PAGE_LISTS) as PageLists,
-      slab: oneOf("slab", config.slab ?? DEFAULT_SHAPE.slab, SLABS) as SlabKind,
+      slab,
       failslab: config.failslab !== undefined,
       padding: config.padding ?? true,
       pcid: config.pcid ?? true,

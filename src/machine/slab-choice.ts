@@ -1,6 +1,7 @@
 /** The settings of object caches: Linux's boot parameters slab_debug= and slab_nomerge, and what goes with them. */
 
 import { UsageError } from "../memory/bug.ts";
+import { DEFAULT_SHAPE, type SlabKind } from "../memory/shape.ts";
 import { DEFAULT_SLAB_SETTINGS, parseSlabDebug, type SlabSettings } from "../mm/slab/slab-settings.ts";
 
 /** What a user writes. */
@@ -17,7 +18,17 @@ export interface SlabChoice {
 
 export const SLAB_CHOICE_KEYS = ["slabDebug", "slabPanic", "slabMerge", "slabRandom"] as const;
 
-export function slabSettingsOf(choice: SlabChoice): SlabSettings {
+/** What only SLUB does. */
+const OF_SLUB = ["slabDebug", "slabPanic", "slabRandom"] as const;
+
+/** Checked, for the allocator `slab`. */
+export function slabSettingsOf(choice: SlabChoice, slab: SlabKind = DEFAULT_SHAPE.slab): SlabSettings {
+  for (const key of OF_SLUB) {
+    if (slab === "slub" || (choice[key] ?? "") === "" || choice[key] === false) continue;
+    throw new UsageError(
+      `${key}: "${choice[key]}" is not valid: only slab "slub" does that, slab is "${slab}"`,
+    );
+  }
   const debug = choice.slabDebug ?? DEFAULT_SLAB_SETTINGS.debug;
   const parsed = parseSlabDebug(debug);
   if (typeof parsed === "string")

@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
+import type { MachineConfig } from "../../src/machine/config.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
 import type { RunResult } from "../../src/machine/program.ts";
@@ -142,11 +143,13 @@ describe("a run that goes well", () => {
 });
 
 describe("a bad configuration", () => {
-  test.each([
+  test.each<[MachineConfig, string]>([
     [{ cpus: 0 }, "cpus: 0 is not valid; valid are whole numbers from 1 to 256"],
     [{ memory: "12 parsecs" }, "is not a size"],
     [{ memory: "16GiB" }, "valid are multiples of 4KiB from 512KiB to 8GiB"],
     [{ lock: "wooden" }, "valid are tas, ticket, queued, pv, or a path"],
+    [{ slab: "slap" as "slab" }, 'slab: "slap" is not valid; valid are slub, slab, slob'],
+    [{ slab: "slob", slabDebug: "F" }, 'slabDebug: "F" is not valid: only slab "slub" does that'],
     [{ tokens: 0 }, "tokens: 0 is not valid"],
     [{ pageLists: "7.0" as "6.0" }, "valid are 6.12, 6.0, off"],
   ])("%j names the valid range", async (config, message) => {
