@@ -15,6 +15,7 @@ const SHORT: Readonly<Record<string, Record<string, number>>> = {
   "core-latency": { trips: 8, batches: 1 },
   "page-bulk": { fraction: 0.2 },
   "page-rand": { fraction: 0.2 },
+  "vmalloc-mix": { loops: 4, kept: 10 },
 };
 
 const shortRun = (program: string, seed = SEED): SimulatedRun => ({

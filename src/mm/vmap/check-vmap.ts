@@ -244,33 +244,45 @@ function pageOf(vmap: Vmalloc, vm: Pointer, index: number): Pfn {
 /** W7; how many blocks there are. */
 function checkBlocks(vmap: Vmalloc): number {
   const { memory } = vmap.space;
-  const { slots, possibleCpus } = vmap.parts;
-  let blocks = 0;
-  for (let cpu = 0; cpu < possibleCpus; cpu++) {
-    const own = slots.cpus.of(cpu);
-    const name = `W7 blocks of cpu ${cpu}`;
-    const withFree = new Set<Pointer>();
-    const freeHead = own + VmapCpu.freeBlocks;
-    checkedListLength(memory, freeHead, name, LIST_LIMIT);
-    for (let link = memory.read(freeHead); link !== freeHead; link = memory.read(link))
-      withFree.add(link - VmapBlock.freeLinks);
-    const head = own + VmapCpu.allBlocks;
-    blocks += checkedListLength(memory, head, name, LIST_LIMIT);
-    for (let link = memory.read(head); link !== head; link = memory.read(link)) {
-      const at = link - VmapBlock.allLinks;
-      const free = memory.read(at + VmapBlock.free);
-      const dirty = memory.read(at + VmapBlock.dirty);
-      const used = new Bitmap(memory, at + VmapBlock.used, BLOCK_PAGES);
-      let inUse = 0;
-      for (let bit = used.nextSet(0); bit < BLOCK_PAGES; bit = used.nextSet(bit + 1)) inUse++;
-      if (free + dirty + inUse !== BLOCK_PAGES) bug(`${name}: ${free} free, ${dirty} dirty, ${inUse} in use`);
-      if (withFree.delete(at) !== free > 0) bug(`${name}: one with ${free} free pages is on the wrong lists`);
-      const vb = memory.read(at + VmapBlock.area);
-      if ((vmap.space.flagsOf(vb) & VMAP_BLOCK) === 0) bug(`${name}: its area is not marked so`);
-    }
-    if (withFree.size > 0) bug(`${name}: ${withFree.size} on the free list are not among all`);
+  const cpus = Array.from({ length: vmap.parts.possibleCpus }, (_, cpu) => cpu);
+  const listed = (cpu: number, list: number, links: number): Pointer[] => {
+    const head = vmap.parts.slots.cpus.of(cpu) + list;
+    checkedListLength(memory, head, `W7 blocks of cpu ${cpu}`, LIST_LIMIT);
+    const found: Pointer[] = [];
+    for (let link = memory.read(head); link !== head; link = memory.read(link)) found.push(link - links);
+    return found;
+  };
+  const withFree = new Map<Pointer, number>();
+  for (const cpu of cpus)
+    for (const at of listed(cpu, VmapCpu.freeBlocks, VmapBlock.freeLinks)) withFree.set(at, cpu);
+  const all = cpus.flatMap((cpu) => listed(cpu, VmapCpu.allBlocks, VmapBlock.allLinks));
+  for (const at of all) {
+    checkBlock(vmap, at, withFree.get(at));
+    withFree.delete(at);
   }
-  return blocks;
+  if (withFree.size > 0) bug(`W7 ${withFree.size} blocks with free pages are not among all blocks`);
+  return all.length;
+}
+
+/** One block, and the CPU whose list of blocks with free pages it is on. */
+function checkBlock({ space }: Vmalloc, at: Pointer, listedBy: number | undefined): void {
+  const { memory } = space;
+  const cpu = memory.read(at + VmapBlock.cpu);
+  const name = `W7 block ${formatAddress(memory.readFloat64(at + VmapBlock.start))} of cpu ${cpu}`;
+  const free = memory.read(at + VmapBlock.free);
+  const dirty = memory.read(at + VmapBlock.dirty);
+  const used = new Bitmap(memory, at + VmapBlock.used, BLOCK_PAGES);
+  let inUse = 0;
+  for (let bit = used.nextSet(0); bit < BLOCK_PAGES; bit = used.nextSet(bit + 1)) inUse++;
+  if (free + dirty + inUse !== BLOCK_PAGES) bug(`${name}: ${free} free, ${dirty} dirty, ${inUse} in use`);
+  if (listedBy !== (free > 0 ? cpu : undefined))
+    bug(`${name}: it has ${free} free pages, its list is ${listedBy ?? "none"}`);
+  const vb = memory.read(at + VmapBlock.area);
+  if (
+    (space.flagsOf(vb) & VMAP_BLOCK) === 0 ||
+    space.areas.startOf(vb) !== memory.readFloat64(at + VmapBlock.start)
+  )
+    bug(`${name}: its area is another`);
 }
 
 /** W1 */

@@ -4,7 +4,7 @@
  * Linux: mm/vmalloc.c struct vmap_block.
  */
 
-import { array, embed, struct, word } from "../../memory/struct.ts";
+import { array, embed, float64, struct, word } from "../../memory/struct.ts";
 import { RcuHead } from "../../sync/rcu-callbacks.ts";
 import { SpinLock } from "../../sync/spinlock-layout.ts";
 
@@ -18,12 +18,14 @@ export const VmapBlock = struct("vmap_block", {
   /** Pages that were given back since the last flush lie between these. */
   dirtyMin: word("lock:vb.lock"),
   dirtyMax: word("lock:vb.lock"),
+  /** First address: that of the area, which may be gone while somebody still looks at the block. */
+  start: float64("holder"),
   area: word("holder", "pointer:vmap_area"),
   cpu: word("holder"),
   rcu: embed(RcuHead, "holder"),
   /** On the queue's list of blocks with free pages; read under RCU. */
   freeLinks: array(2, "rcu:vbq.lock", "pointer:list_head"),
-  /** On the queue's list of all blocks. */
+  /** On the list of blocks of the CPU that its address belongs to. */
   allLinks: array(2, "rcu:vbq.lock", "pointer:list_head"),
   purgeLinks: array(2, "holder", "pointer:list_head"),
   used: array(BLOCK_PAGES / 32, "lock:vb.lock", "flags"),

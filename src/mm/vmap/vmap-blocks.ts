@@ -12,7 +12,7 @@
  *
  * Lists are read under RCU; a block is freed after a grace period.
  * Lock order: vb.lock -> vbq.lock.  Linux: mm/vmalloc.c vb_alloc, vb_free, new_vmap_block, purge_fragmented_block,
- * _vm_unmap_aliases.  Differs: the block of an address is found by its busy area, where Linux has an xarray a CPU.
+ * _vm_unmap_aliases.  Differs: the blocks of a part of the addresses are a list, where Linux has an xarray.
  */
 
 import { Bitmap } from "../../memory/bitmap.ts";
@@ -31,7 +31,8 @@ import type { Kmalloc } from "../slab/kmalloc.ts";
 import type { KernelFlush } from "./kernel-flush.ts";
 import type { KernelTables } from "./kernel-tables.ts";
 import type { LazyPurge } from "./lazy-purge.ts";
-import { VMAP_BLOCK, VMAP_RAM, VmapArea } from "./vmap-area.ts";
+import { formatAddress, VMALLOC_START } from "./vmalloc-space.ts";
+import { VMAP_BLOCK, VMAP_RAM } from "./vmap-area.ts";
 import type { VmapAreas } from "./vmap-areas.ts";
 import { BLOCK_PAGES, VmapBlock } from "./vmap-block.ts";
 import { VmapCpu } from "./vmap-globals.ts";
@@ -83,7 +84,7 @@ export class VmapBlocks {
   /** Addresses of 2^order pages that are mapped to nothing, or 0.  Linux: vb_alloc.  @takes vb.lock -> vbq.lock */
   alloc(order: number): number {
     const { memory, locks } = this;
-    const { rcu, areas, cpuId, ownOf } = this.parts;
+    const { rcu, cpuId, ownOf } = this.parts;
     const pages = 1 << order;
     const head = ownOf(cpuId) + VmapCpu.freeBlocks;
     let address = 0;
@@ -95,7 +96,7 @@ export class VmapBlocks {
       const free = memory.read(at + block.free);
       if (free >= pages) {
         const first = BLOCK_PAGES - free;
-        address = areas.startOf(memory.read(at + block.area)) + first * PAGE_BYTES;
+        address = memory.readFloat64(at + block.start) + first * PAGE_BYTES;
         memory.write(at + block.free, free - pages);
         this.usedOf(at).setRange(first, pages);
         if (free === pages) this.leaveFreeList(at);
@@ -109,13 +110,10 @@ export class VmapBlocks {
   /** Gives back what `alloc` has returned, and unmaps it.  Linux: vb_free.  @takes vb.lock */
   free(address: number, order: number): void {
     const { memory, locks } = this;
-    const { areas, tables } = this.parts;
+    const { tables } = this.parts;
     const pages = 1 << order;
-    const area = areas.find(address);
-    if (area === 0 || (memory.read(area + VmapArea.flags) & VMAP_BLOCK) === 0)
-      bug(`vm_unmap_ram: no block holds ${address}`);
-    const at = memory.read(area + VmapArea.vm);
-    const first = (address - areas.startOf(area)) / PAGE_BYTES;
+    const at = this.find(address);
+    const first = (address - memory.readFloat64(at + block.start)) / PAGE_BYTES;
     locks.lock(at + block.lock);
     const used = this.usedOf(at);
     if (used.nextClear(first) < first + pages)
@@ -125,6 +123,29 @@ export class VmapBlocks {
     tables.unmap(address, address + pages * PAGE_BYTES);
     const dirty = this.addDirty(at, first, pages);
     if (dirty === BLOCK_PAGES) this.freeBlock(at);
+  }
+
+  /** The block of an address that is in use: it stays.  Linux: addr_to_vb_xa, xa_load. */
+  private find(address: number): Pointer {
+    const { memory } = this;
+    const { rcu } = this.parts;
+    const start = Math.floor(address / BLOCK_BYTES) * BLOCK_BYTES;
+    const head = this.homeOf(start) + VmapCpu.allBlocks;
+    let found = 0;
+    rcu.readLock();
+    for (let link = memory.load(head); link !== head && found === 0; link = memory.load(link)) {
+      const at = link - block.allLinks;
+      if (memory.readFloat64(at + block.start) === start) found = at;
+    }
+    rcu.readUnlock();
+    if (found === 0) bug(`vm_unmap_ram: no block holds ${formatAddress(address)}`);
+    return found;
+  }
+
+  /** Whose list has the block that begins at `start`. */
+  private homeOf(start: number): Pointer {
+    const { cpus, ownOf } = this.parts;
+    return ownOf(((start - VMALLOC_START) / BLOCK_BYTES) % cpus);
   }
 
   /** Pages are unmapped and wait for a flush; how many of the block do.  @takes vb.lock */
@@ -145,7 +166,7 @@ export class VmapBlocks {
    */
   unmapAliases(): void {
     const { memory, locks } = this;
-    const { purge, flush, areas } = this.parts;
+    const { purge, flush } = this.parts;
     purge.locked(() => {
       const purged: Pointer[] = [];
       let start = Infinity;
@@ -154,7 +175,7 @@ export class VmapBlocks {
         locks.lock(at + block.lock);
         if (this.giveUp(at, false)) purged.push(at);
         else if (memory.read(at + block.dirtyMax) > 0 && memory.read(at + block.dirty) !== BLOCK_PAGES) {
-          const base = areas.startOf(memory.read(at + block.area));
+          const base = memory.readFloat64(at + block.start);
           start = Math.min(start, base + memory.read(at + block.dirtyMin) * PAGE_BYTES);
           end = Math.max(end, base + memory.read(at + block.dirtyMax) * PAGE_BYTES);
           memory.write(at + block.dirtyMin, BLOCK_PAGES);
@@ -226,14 +247,18 @@ export class VmapBlocks {
     const address = areas.startOf(area);
     locks.format(at + block.lock, LockClass.VMAP_BLOCK);
     memory.write(at + block.area, area);
+    memory.writeFloat64(at + block.start, address);
     memory.write(at + block.free, BLOCK_PAGES - pages);
     memory.write(at + block.dirtyMin, BLOCK_PAGES);
     memory.write(at + block.cpu, cpuId);
     this.usedOf(at).setRange(0, pages);
     const own = ownOf(cpuId);
+    const home = this.homeOf(address);
+    locks.lock(home + VmapCpu.queueLock);
+    this.publish(at + block.allLinks, home + VmapCpu.allBlocks);
+    locks.unlock(home + VmapCpu.queueLock);
     locks.lock(own + VmapCpu.queueLock);
     this.publish(at + block.freeLinks, own + VmapCpu.freeBlocks);
-    this.publish(at + block.allLinks, own + VmapCpu.allBlocks);
     locks.unlock(own + VmapCpu.queueLock);
     return address;
   }
@@ -241,8 +266,8 @@ export class VmapBlocks {
   /** A block of dirty pages only: its area becomes lazy.  Linux: free_vmap_block.  @takes vbq.lock, busy.lock, lazy.lock */
   private freeBlock(at: Pointer): void {
     const { memory, locks } = this;
-    const { areas, rcu, ownOf, freeFunction } = this.parts;
-    const queue = ownOf(memory.read(at + block.cpu)) + VmapCpu.queueLock;
+    const { areas, rcu, freeFunction } = this.parts;
+    const queue = this.homeOf(memory.readFloat64(at + block.start)) + VmapCpu.queueLock;
     locks.lock(queue);
     listDel(memory, at + block.allLinks);
     locks.unlock(queue);
