@@ -82,7 +82,8 @@ export const SlabGlobals = struct("slab_globals", {
   taint: word("atomic", "flags"),
   /** Names of places in the code, once a cache has STORE_USER.  See slab-track. */
   places: word("hint:slab_mutex", "pointer:slab_place"),
-  pad: word("boot"),
+  /** Caches with STORE_USER, and one more if the machine is told to store users. */
+  placeUsers: word("lock:slab_mutex", "counter"),
   /** List head: all caches.  Linux: slab_caches. */
   caches: array(2, "lock:slab_mutex", "pointer:list_head"),
   /** List head: other names of caches. */

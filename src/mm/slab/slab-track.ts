@@ -3,7 +3,8 @@
  *
  * A place in the code is a text, kept once in a table in RAM (the *places*), since the CPU that reports is seldom the one
  * that took the object.  An entry is found by the hash of its text; who claims an empty one by compare-exchange writes
- * the text.  Entries are never freed; when the table is full, further places are unknown.
+ * the text.  Entries stay as long as the table, which the first cache with STORE_USER makes and the last one
+ * ends; when it is full, further places share the last entry looked at.
  *
  * Linux: mm/slub.c struct track, set_track_update, print_track; lib/stackdepot.c.  Differs: one place, of the caller of the
  * allocator, not a whole stack.  Finding it costs microseconds of the host's time, and nothing in simulated time.

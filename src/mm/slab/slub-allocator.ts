@@ -12,7 +12,7 @@ import { bug } from "../../memory/bug.ts";
 import { listInit, listIsEmpty } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { wordsIn } from "../../memory/struct.ts";
-import { frameOf, type Pointer, WORD_BYTES } from "../../memory/units.ts";
+import { frameOf, type Pointer, pfnOf, WORD_BYTES } from "../../memory/units.ts";
 import { LockClass } from "../../sync/lock-class.ts";
 import { Gfp, GfpFlag } from "../pages/gfp.ts";
 import { PAGE_LINKS, type PageRef } from "../pages/page.ts";
@@ -98,14 +98,15 @@ export class SlubAllocator implements ObjectAllocator {
     const { memory, parts } = this;
     const cookie = options.hardened === true ? parts.cpu.random.next() | 1 : 0;
     const flags = this.flagsOf(options);
-    if ((flags & SlabFlag.STORE_USER) !== 0) this.makePlaces();
     writeCache(memory, cache, { ...options, flags }, { cpus: parts.cpus, cookie });
     const cpuSlab = parts.perCpu.alloc(CACHE_CPU_BYTES, CACHE_CPU_BYTES);
     if (cpuSlab === 0) return false;
+    if ((flags & SlabFlag.STORE_USER) !== 0) this.makePlaces();
     memory.write(cache + KmemCache.cpuSlab, cpuSlab);
     for (let cpu = 0; cpu < parts.possibleCpus; cpu++)
       memory.write(parts.perCpu.of(cpuSlab, cpu) + KmemCacheCpu.tid, cpu);
     if (this.setUpOrder(cache) && this.setUpNodes(cache)) return true;
+    this.dropPlaces(cache);
     this.release(cache);
     return false;
   }
@@ -126,12 +127,26 @@ export class SlubAllocator implements ObjectAllocator {
     return minOrder > plainOrder ? flags & ~SLAB_METADATA_FLAGS : flags;
   }
 
-  /** The table of places in the code, once: at boot, or @holds slab_mutex. */
+  /** One more needs the table of places in the code: at boot, or @holds slab_mutex. */
   private makePlaces(): void {
     const { memory, globals, parts } = this;
-    if (memory.read(globals + globalField.places) !== 0) return;
+    const users = memory.read(globals + globalField.placeUsers);
+    memory.write(globals + globalField.placeUsers, users + 1);
+    if (users !== 0) return;
     const pfn = parts.pages.allocPages(Gfp.KERNEL | GfpFlag.ZERO | GfpFlag.COMP, PLACES_ORDER);
     memory.write(globals + globalField.places, frameOf(pfn));
+  }
+
+  /** A cache that ends, without objects, needs it no more.  @holds slab_mutex */
+  private dropPlaces(cache: CacheRef): void {
+    const { memory, globals, parts } = this;
+    if (!this.bytes.has(cache, SlabFlag.STORE_USER)) return;
+    const users = memory.read(globals + globalField.placeUsers) - 1;
+    memory.write(globals + globalField.placeUsers, users);
+    const table = memory.read(globals + globalField.places);
+    if (users !== 0 || table === 0) return;
+    memory.write(globals + globalField.places, 0);
+    parts.pages.freePages(pfnOf(table), PLACES_ORDER);
   }
 
   /** Looks at all objects on demand.  Linux: validate_store. */
@@ -149,7 +164,8 @@ export class SlubAllocator implements ObjectAllocator {
   /** Under debugging also who has what is left.  Linux: __kmem_cache_shutdown. */
   shutDown(cache: CacheRef): boolean {
     const isEmpty = this.shrink(cache);
-    if (!isEmpty && this.debug.isOn(cache))
+    if (isEmpty) this.dropPlaces(cache);
+    else if (this.debug.isOn(cache))
       for (const nid of this.parts.nodes)
         this.debug.reportLeft(cache, this.memory.read(cache + KmemCache.nodes + nid));
     return isEmpty;

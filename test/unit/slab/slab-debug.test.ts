@@ -309,6 +309,17 @@ test("a cache that cannot end names the objects that are left, and who took them
   expect(slabs.destroy(s.cache)).toBe(true);
 });
 
+test("all pages come back with the last cache that stores its users", () => {
+  const machine = kernelsOf({ cpus: 1 });
+  const [{ slabs }] = machine.kernels;
+  slabs.destroy(slabs.create({ name: "warm", objectBytes: BYTES }));
+  const before = machine.check();
+  const caches = ["a", "b"].map((name) => slabs.create({ name, objectBytes: BYTES, flags: ALL }));
+  for (const cache of caches) slabs.free(cache, slabs.alloc(cache, Gfp.KERNEL));
+  for (const cache of caches) expect(slabs.destroy(cache)).toBe(true);
+  expect(machine.check()).toBe(before);
+});
+
 test("full slabs are on a list with STORE_USER only", () => {
   for (const [flags, full] of [
     [ALL, 1],
