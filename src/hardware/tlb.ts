@@ -19,8 +19,7 @@
  */
 
 import { shape } from "../memory/shape.ts";
-import type { Pfn } from "../memory/units.ts";
-import { PAGE_BYTES } from "../memory/units.ts";
+import { FRAME_WORDS, frameOf, PAGE_BYTES, type Pfn, type Pointer } from "../memory/units.ts";
 import { PteBit } from "./page-table-entry.ts";
 import { pageHigh, pageLow } from "./page-walk.ts";
 import { TLB_ENTRY_WORDS, TLB_HEADER_WORDS, tlbGeometry, tlbStart, tlbWords } from "./tlb-geometry.ts";
@@ -63,6 +62,12 @@ const FLUSHES_PAGE = 5;
 /** Words behind the counters: the register CR3. */
 const ROOT = 12;
 const PCID = 13;
+/** What the tag of an entry of that PCID begins with. */
+const TAG = 14;
+/** Page numbers, as pageLow and pageHigh split them. */
+const LOW_MASK = 0x7fffffff;
+const HIGH_MASK = 0x3fff;
+const WORD_MASK = FRAME_WORDS - 1;
 
 export type TlbCounters = Readonly<Record<(typeof COUNTERS)[number], number>>;
 
@@ -98,6 +103,7 @@ export class Tlb {
   /** Power-on state. */
   reset(): void {
     this.words.fill(0, this.base, this.base + WORDS);
+    this.loadTables(0, 0);
   }
 
   // ---- the register CR3 ----
@@ -114,9 +120,29 @@ export class Tlb {
   loadTables(root: Pfn, pcid: number): void {
     this.words[this.base + ROOT] = root;
     this.words[this.base + PCID] = pcid;
+    this.words[this.base + TAG] = VALID | (pcid << PCID_SHIFT);
   }
 
   // ---- what it remembers ----
+
+  /**
+   * The word at `address` when the first level has its small page in the loaded tables, with all rights of `needs`; else -1, and
+   * the way through `find` and a walk decides.
+   */
+  wordAt(address: number, needs: number): Pointer {
+    const { words, base } = this;
+    const page = Math.floor(address / PAGE_BYTES);
+    const low = page & LOW_MASK;
+    const tag = words[base + TAG] | ((page / HIGH_PAGES) & HIGH_MASK);
+    let at = base + SMALL_START + (low & SMALL_MASK) * (SMALL_WAYS * E);
+    for (const end = at + SMALL_WAYS * E; at < end; at += E) {
+      if (words[at] !== low || words[at + 1] !== tag) continue;
+      if ((needs & ~words[at + 3]) !== 0) return -1;
+      this.doubles[this.counters + HITS]++;
+      return frameOf(words[at + 2]) + ((address >> 2) & WORD_MASK);
+    }
+    return -1;
+  }
 
   /** Where the entry for a page is, or -1: for `pfnAt` and `rightsAt`, until the next call. */
   find(low: number, high: number, pcid: number): number {

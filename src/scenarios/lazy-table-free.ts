@@ -5,10 +5,12 @@
 
 import type { Kernel } from "../machine/kernel.ts";
 import { PAGE_BYTES, type Pointer } from "../memory/units.ts";
-import type { MmRef } from "../mm/pgtable/mm-context.ts";
+import { MmContext, type MmRef } from "../mm/pgtable/mm-context.ts";
+import { look, mapPage, newSpace } from "../mm/shootdown/bare-space.ts";
 import { zapRange } from "../mm/shootdown/zap.ts";
 import type { ScenarioDescription } from "./description.ts";
-import { ADDRESS, look, mapPage, nameSpace, newSpace } from "./parts/user-space.ts";
+
+const ADDRESS = 0x40_0000;
 
 export const describe: ScenarioDescription = {
   name: "lazy-table-free",
@@ -33,7 +35,7 @@ export function setup(kernel: Kernel): Shared {
 }
 
 export function attach(kernel: Kernel, _options: object, { mm }: Shared): void {
-  nameSpace(kernel, mm);
+  kernel.regions.add("mm_context", mm, MmContext);
 }
 
 export function run(kernel: Kernel, _options: object, { mm, lazy }: Shared): void {

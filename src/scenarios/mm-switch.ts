@@ -5,10 +5,12 @@
 
 import type { Kernel } from "../machine/kernel.ts";
 import { bug } from "../memory/bug.ts";
-import type { Pointer } from "../memory/units.ts";
-import type { MmRef } from "../mm/pgtable/mm-context.ts";
+import { PAGE_BYTES, type Pointer } from "../memory/units.ts";
+import { MmContext, type MmRef } from "../mm/pgtable/mm-context.ts";
+import { look, mapPage, newSpace, unmapPages } from "../mm/shootdown/bare-space.ts";
 import type { ScenarioDescription } from "./description.ts";
-import { ADDRESS, look, mapPage, nameSpace, newSpace, unmapPage } from "./parts/user-space.ts";
+
+const ADDRESS = 0x40_0000;
 
 export const describe: ScenarioDescription = {
   name: "mm-switch",
@@ -35,14 +37,14 @@ export function setup(kernel: Kernel): Shared {
 }
 
 export function attach(kernel: Kernel, _options: object, { mm }: Shared): void {
-  nameSpace(kernel, mm);
+  kernel.regions.add("mm_context", mm, MmContext);
 }
 
 export function run(kernel: Kernel, _options: object, { mm, done }: Shared): void {
   const { cpu, paging, memory } = kernel;
   const { tlb } = paging;
   if (cpu.id === 0) {
-    unmapPage(kernel, mm, ADDRESS);
+    unmapPages(kernel, mm, ADDRESS, ADDRESS + PAGE_BYTES);
     mapPage(kernel, mm, ADDRESS, NEW);
     memory.store(done, 1);
     return;

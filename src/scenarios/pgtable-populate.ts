@@ -6,10 +6,12 @@
 import type { Kernel } from "../machine/kernel.ts";
 import { bug } from "../memory/bug.ts";
 import { PAGE_BYTES } from "../memory/units.ts";
-import type { MmRef } from "../mm/pgtable/mm-context.ts";
+import { MmContext, type MmRef } from "../mm/pgtable/mm-context.ts";
+import { look, mapPage, newSpace } from "../mm/shootdown/bare-space.ts";
 import { checkTables } from "../mm/shootdown/check-tables.ts";
 import type { ScenarioDescription } from "./description.ts";
-import { ADDRESS, look, mapPage, nameSpace, newSpace } from "./parts/user-space.ts";
+
+const ADDRESS = 0x40_0000;
 
 export const describe: ScenarioDescription = {
   name: "pgtable-populate",
@@ -24,7 +26,7 @@ export function setup(kernel: Kernel): MmRef {
 }
 
 export function attach(kernel: Kernel, _options: object, mm: MmRef): void {
-  nameSpace(kernel, mm);
+  kernel.regions.add("mm_context", mm, MmContext);
 }
 
 const own = (cpu: number): number => ADDRESS + cpu * PAGE_BYTES;

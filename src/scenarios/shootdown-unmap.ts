@@ -4,11 +4,13 @@
 
 import type { Kernel } from "../machine/kernel.ts";
 import { bug } from "../memory/bug.ts";
-import { frameOf } from "../memory/units.ts";
+import { frameOf, PAGE_BYTES } from "../memory/units.ts";
 import { Gfp } from "../mm/pages/gfp.ts";
-import type { MmRef } from "../mm/pgtable/mm-context.ts";
+import { MmContext, type MmRef } from "../mm/pgtable/mm-context.ts";
+import { look, mapPage, NOTHING, newSpace, unmapPages } from "../mm/shootdown/bare-space.ts";
 import type { ScenarioDescription } from "./description.ts";
-import { ADDRESS, look, mapPage, NOTHING, nameSpace, newSpace, unmapPage } from "./parts/user-space.ts";
+
+const ADDRESS = 0x40_0000;
 
 export const describe: ScenarioDescription = {
   name: "shootdown-unmap",
@@ -29,14 +31,14 @@ export function setup(kernel: Kernel): MmRef {
 }
 
 export function attach(kernel: Kernel, _options: object, mm: MmRef): void {
-  nameSpace(kernel, mm);
+  kernel.regions.add("mm_context", mm, MmContext);
 }
 
 export function run(kernel: Kernel, _options: object, mm: MmRef): void {
   const { cpu, paging, pages, memory } = kernel;
   paging.tlb.switchMm(mm);
   if (cpu.id === 0) {
-    unmapPage(kernel, mm, ADDRESS);
+    unmapPages(kernel, mm, ADDRESS, ADDRESS + PAGE_BYTES);
     const pfn = pages.allocPage(Gfp.KERNEL);
     if (pfn !== 0) memory.write(frameOf(pfn), NEW);
     return;

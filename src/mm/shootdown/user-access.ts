@@ -2,7 +2,7 @@
  * What a program on this CPU does at user addresses: every access is translated, by the TLB or by a walk of the loaded
  * tables, and faults as x86 does.
  *
- * A translation is good for one access: the CPU takes no interrupt in between, so whoever flushes waits for the access,
+ * Reads and writes of a page that the first level knows take a short way.  A translation is good for one access: the CPU takes no interrupt in between, so whoever flushes waits for the access,
  * too.  Afterwards interrupts are taken.
  *
  * A fault goes to the handler that is installed (mm/memory.c handle_mm_fault): when it returns, the access is tried
@@ -11,7 +11,8 @@
 
 import type { Cpu } from "../../hardware/cpu.ts";
 import { faultCode, Mmu } from "../../hardware/mmu.ts";
-import { describeFault, PageFault } from "../../hardware/page-table-entry.ts";
+import { describeFault, PageFault, PteBit } from "../../hardware/page-table-entry.ts";
+import type { Tlb } from "../../hardware/tlb.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import { entrySpan } from "../pgtable/address-range.ts";
@@ -19,6 +20,9 @@ import { type StaleWatch, WATCHING } from "./stale-watch.ts";
 
 const { USER, WRITE } = PageFault;
 const USER_WRITE = USER | WRITE;
+/** Rights of a TLB entry that a write may go through: the first one goes to the tables, to set DIRTY there. */
+const WRITE_NEEDS = PteBit.USER | PteBit.RW | PteBit.DIRTY;
+const watching = WATCHING;
 
 /** What a program gets for an access that nobody can make good. */
 export class UserFault extends Error {
@@ -40,6 +44,7 @@ export type FaultHandler = (address: number, code: number) => void;
 export class UserAccess {
   declare readonly mmu: Mmu;
   declare private readonly cpu: Cpu;
+  declare private readonly tlb: Tlb;
   declare private readonly memory: Memory;
   declare private readonly watch: StaleWatch;
   /** First address past the lower canonical half. */
@@ -50,6 +55,7 @@ export class UserAccess {
 
   constructor(cpu: Cpu, watch: StaleWatch, levels: 4 | 5) {
     this.cpu = cpu;
+    this.tlb = cpu.tlb;
     this.memory = cpu.memory;
     this.watch = watch;
     this.mmu = new Mmu(cpu.memory, cpu.tlb, levels);
@@ -65,12 +71,16 @@ export class UserAccess {
 
   /** A word, at an address that is a multiple of 4. */
   read(address: number): number {
-    const value = this.memory.read(this.wordAt(address, USER));
+    const { memory } = this;
+    const hit = watching ? -1 : this.tlb.wordAt(address, USER);
+    const value = memory.read(hit >= 0 ? hit : this.wordAt(address, USER));
     this.cpu.poll();
     return value;
   }
   write(address: number, value: number): void {
-    this.memory.write(this.wordAt(address, USER_WRITE), value);
+    const { memory } = this;
+    const hit = watching ? -1 : this.tlb.wordAt(address, WRITE_NEEDS);
+    memory.write(hit >= 0 ? hit : this.wordAt(address, USER_WRITE), value);
     this.cpu.poll();
   }
   readByte(address: number): number {
@@ -113,16 +123,15 @@ export class UserAccess {
   wordAt(address: number, access: number): Pointer {
     const at = this.translate(address, access);
     if (at < 0) return this.faultAt(address, access, at);
-    if (WATCHING) this.watch.accessed(address, at);
+    if (watching) this.watch.accessed(address, at);
     return at;
   }
 
   /** The same without the handler: below 0 for a fault, whose code `faultCode` has.  Linux: __get_user with pagefault_disable. */
   translate(address: number, access: number): Pointer {
-    const { limit } = this;
-    const { tlb } = this.cpu;
+    const { limit, tlb } = this;
     if (address >= limit || address < -limit) return -1 - access;
-    if (WATCHING) this.watch.walks(address);
+    if (watching) this.watch.walks(address);
     return this.mmu.translate(tlb, tlb.pcid, address, access);
   }
 
@@ -137,7 +146,7 @@ export class UserAccess {
   private faultAt(address: number, access: number, translated: Pointer): Pointer {
     for (let at = translated; ; at = this.translate(address, access)) {
       if (at >= 0) {
-        if (WATCHING) this.watch.accessed(address, at);
+        if (watching) this.watch.accessed(address, at);
         return at;
       }
       this.handler(address, faultCode(at));

@@ -137,6 +137,43 @@ describe("walk", () => {
 });
 
 describe("TLB", () => {
+  test("the short way finds a small page with the rights that are needed, in the loaded tables alone", () => {
+    const { map, translate, tlb } = machine();
+    const address = 0x7f00_0000_5000;
+    map(address, 75, PRESENT | RW | USER);
+    tlb.loadTables(ROOT, 3);
+    expect(tlb.wordAt(address, USER)).toBe(-1);
+    translate(address, USER, 3);
+    expect(tlb.wordAt(address + 12, USER)).toBe(frameOf(75) + 3);
+    // dirty is not set yet: the first write goes to the tables
+    expect(tlb.wordAt(address, USER | RW | DIRTY)).toBe(-1);
+    translate(address, USER | WRITE, 3);
+    expect(tlb.wordAt(address, USER | RW | DIRTY)).toBe(frameOf(75));
+    // an address that has the same low bits of its page's number
+    expect(tlb.wordAt(address + 2 ** 43, USER)).toBe(-1);
+    tlb.loadTables(ROOT, 4);
+    expect([tlb.rootPfn(), tlb.pcid, tlb.wordAt(address, USER)]).toEqual([ROOT, 4, -1]);
+    tlb.flushPage(address, 3);
+    tlb.loadTables(ROOT, 3);
+    expect(tlb.wordAt(address, USER)).toBe(-1);
+  });
+
+  test("the page-walk cache begins a walk at the page table until its PCID is flushed", () => {
+    const { map, translate, memory, tlb } = machine();
+    const entry = map(BASE, 70, KERNEL_BITS);
+    map(BASE + 4096, 71, KERNEL_BITS);
+    translate(BASE);
+    const cached = tlb.tables.find(pageLow(BASE), pageHigh(BASE), 0);
+    expect(tlb.tables.tableAt(cached)).toBe(entry >> 10);
+    // another table is put there: who has not been told walks through the old one
+    const above = frameOf(10);
+    memory.fill(above, 1024, 0);
+    expect(translate(BASE + 4096)).toBe(frameOf(71));
+    tlb.flushPage(BASE + 2 ** 30, 0);
+    expect(tlb.tables.entries()).toEqual([]);
+    expect(faultCode(translate(BASE + 2 * 4096))).toBe(0);
+  });
+
   test("is asked first: tables that change are seen after the flush, and not before", () => {
     const { map, translate, tlb } = machine();
     map(BASE, 70, KERNEL_BITS);
