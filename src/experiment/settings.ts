@@ -103,6 +103,21 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
     valid: "true, false",
     help: "cache-line padding between parts of kernel structures that different CPUs use at once",
   },
+  pcid: {
+    type: "boolean",
+    valid: "true, false",
+    help: "TLB entries of several address spaces live side by side",
+  },
+  lazyTlb: {
+    type: "boolean",
+    valid: "true, false",
+    help: "a CPU without a program keeps the last address space loaded",
+  },
+  lazyCpumask: {
+    type: "boolean",
+    valid: "true, false",
+    help: "a CPU leaves an address space's mask only when a flush finds it there",
+  },
   checks: { type: "boolean", valid: "true, false", help: "costly assertions" },
   lockstat: { type: "boolean", valid: "true, false", help: "hold times of locks" },
   trace: { type: "boolean", valid: "true, false", help: "record every operation" },

@@ -83,6 +83,43 @@ describe("tables", () => {
     check();
   });
 
+  test("an empty page table may go at any time, one that maps something stays", () => {
+    const { kernel, space, tables, check } = machine();
+    const { ranges } = kernel.paging;
+    space.map(BASE, 1);
+    const pmd = kernel.paging.tables.pmdOffset(space.mm, BASE);
+    const free = (): boolean => {
+      const gather = kernel.paging.gather(space.mm);
+      const isFreed = ranges.freeEmpty(gather, pmd, BASE);
+      gather.finish();
+      return isFreed;
+    };
+    expect([free(), tables()]).toEqual([false, 3]);
+    space.unmap(BASE);
+    expect([free(), tables()]).toEqual([true, 2]);
+    expect(free()).toBe(false);
+    kernel.rcu.barrier();
+    check();
+  });
+
+  test("a table that finds no batch waits for a grace period alone", () => {
+    const { kernel, space, check } = machine();
+    const before = check();
+    const { ranges, shootdown } = kernel.paging;
+    space.map(BASE, 1);
+    space.unmap(BASE);
+    const { allocPage } = kernel.pages;
+    const { completed } = kernel.rcu;
+    kernel.pages.allocPage = () => 0;
+    const gather = kernel.paging.gather(space.mm);
+    ranges.freeTables(gather, BASE, BASE + PAGE_BYTES, 0, Infinity);
+    gather.finish();
+    kernel.pages.allocPage = allocPage;
+    expect(kernel.rcu.completed).toBe(completed + 3);
+    expect(check()).toBe(before);
+    shootdown.flushMm(space.mm);
+  });
+
   test("a table that somebody else has just made is used, the spare goes back", () => {
     const { kernel, space, check } = machine();
     const free = check();
