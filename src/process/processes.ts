@@ -6,6 +6,7 @@ import type { ImageLayout, Slot } from "../memory/image.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { Zone, type ZoneRef } from "../mm/pages/zone.ts";
 import type { Paging } from "../mm/shootdown/paging.ts";
+import { UserFault } from "../mm/shootdown/user-access.ts";
 import type { CacheRef } from "../mm/slab/kmem-cache.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import type { Functions } from "../sync/functions.ts";
@@ -98,7 +99,12 @@ export class Processes {
     this.ranges = new MappedRanges({ ...own, faults });
     this.spaces = new AddressSpaces({ ...own, tables, unmapper: this.ranges });
     this.calls = this.makeCalls();
-    paging.user.install((address, code) => faults.handle(this.current, address, code));
+    paging.user.install((address, code) => {
+      const mm = this.current;
+      // An address space without VMAs: nobody can make the access good.
+      if (mm === 0) throw new UserFault(address, code);
+      faults.handle(mm, address, code);
+    });
   }
 
   static declare(layout: ImageLayout): ProcessSlots {
