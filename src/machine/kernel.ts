@@ -52,6 +52,7 @@ import type { SpinLocks } from "../sync/spinlock.ts";
 import { Tasks } from "../sync/task.ts";
 import { WaitQueues } from "../sync/wait-queue.ts";
 import type { ResolvedConfig } from "./config.ts";
+import { hostText } from "./host-text.ts";
 import type { KernelImage } from "./image.ts";
 import type { PhaseResult } from "./program.ts";
 import { installTick } from "./tick.ts";
@@ -209,6 +210,11 @@ export class Kernel {
       regions.add(`pcpu_reserved@cpu${cpu}`, reserved, PerCpuWord, reservedWords);
       regions.add(`pcpu_dynamic@cpu${cpu}`, reserved + reservedWords, PerCpuWord, dynamicWords);
     }
+  }
+
+  /** The text of a file of the host, such as a recording to replay.  Throws UsageError. */
+  hostText(path: string): string {
+    return hostText(path);
   }
 
   /** Writes to the kernel log; a run's result carries what its CPUs wrote. */

@@ -61,11 +61,12 @@ export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): M
   kernel.phase("burst", () => {
     let tried = 0;
     let done = 0;
-    while (kernel.more(tried)) {
+    // One at least: with a slow allocator the one before may have taken all the time there was.
+    do {
       const size = Math.min(held.length, kernel.operationLimit - tried);
       done += burst(size);
       tried += size;
-    }
+    } while (kernel.more(tried));
     return done;
   });
   return user.failed;
