@@ -31,7 +31,7 @@ const LOCKS: readonly string[] = ["tas", "ticket", "queued", "pv"];
 const MODES: readonly string[] = ["parallel", "virtual", "explore"];
 const PAGE_LISTS: readonly string[] = ["6.12", "6.0", "off"];
 /** Allocators of objects. */
-export const SLABS: readonly SlabKind[] = ["slub", "slab", "slob"];
+export const SLABS: readonly SlabKind[] = ["slub", "slab", "slob", "sheaves"];
 const TOPOLOGY_KEYS = [
   "sockets",
   "nodes",

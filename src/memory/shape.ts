@@ -15,7 +15,7 @@ export type LockKind = "tas" | "ticket" | "queued" | "pv" | "custom";
 export type PageLists = "6.12" | "6.0" | "off";
 
 /** The allocator behind object caches. */
-export type SlabKind = "slub" | "slab" | "slob";
+export type SlabKind = "slub" | "slab" | "slob" | "sheaves";
 
 export interface Shape {
   readonly mode: Mode;

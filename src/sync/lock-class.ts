@@ -67,10 +67,11 @@ export const LockClass = {
   SLAB_ALIEN: 57,
   SLOB: 58,
   VMA: 59,
+  NODE_BARN: 60,
 } as const;
 
 /** Classes, unused numbers included: ids are 0 to LOCK_CLASSES - 1. */
-export const LOCK_CLASSES = 60;
+export const LOCK_CLASSES = 61;
 
 const NAMES: Readonly<Record<number, string>> = {
   [LockClass.NONE]: "(no class)",
@@ -114,6 +115,7 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.PCPU_DRAIN]: "pcpu_drain_mutex",
   [LockClass.OOM]: "oom_lock",
   [LockClass.SLAB_ALIEN]: "&alc->lock",
+  [LockClass.NODE_BARN]: "&barn->lock",
   [LockClass.SLOB]: "slob_lock",
   [LockClass.KMALLOC]: "kmalloc_mutex",
   [LockClass.PERCPU_ALLOC]: "pcpu_alloc_mutex",

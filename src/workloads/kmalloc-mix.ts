@@ -8,11 +8,11 @@ import type { ProgramOptions } from "../machine/program.ts";
 import { bug } from "../memory/bug.ts";
 import type { Pointer } from "../memory/units.ts";
 import { Gfp, GfpFlag } from "../mm/pages/gfp.ts";
-import { checkSlabs } from "../mm/slab/check-slabs.ts";
 import type { MetricsValue, WorkloadDescription } from "./description.ts";
 import { nameWords } from "./parts/named.ts";
-import { checkPagesBack, freeAndSlabPages, STRESS_DEFAULTS } from "./parts/object-cache.ts";
+import { STRESS_DEFAULTS } from "./parts/object-cache.ts";
 import { OwnerMarks } from "./parts/owner-mark.ts";
+import { checkPagesBack, freeAndSlabPages, kmallocObjectsOut } from "./parts/pages-back.ts";
 import { freeScratch, takeScratch } from "./parts/scratch.ts";
 import { DEFAULT_MIX, SizeMix } from "./parts/size-mix.ts";
 
@@ -49,7 +49,7 @@ const OWNER_WORD = 1;
 interface Shared {
   readonly mailbox: Pointer;
   readonly pages: number;
-  /** Objects of all caches that were out before. */
+  /** Objects that were out before. */
   readonly out: number;
 }
 
@@ -57,7 +57,7 @@ export function setup(kernel: Kernel, options: ProgramOptions): Shared {
   mixOf(options);
   if (!kernel.heap.start()) bug("there is no memory for the caches of kmalloc");
   const pages = freeAndSlabPages(kernel);
-  return { pages, out: objectsOut(kernel), mailbox: takeScratch(kernel, SLOTS) };
+  return { pages, out: kmallocObjectsOut(kernel), mailbox: takeScratch(kernel, SLOTS) };
 }
 
 export function attach(kernel: Kernel, _options: ProgramOptions, shared: unknown): void {
@@ -89,16 +89,13 @@ export function check(
 ): void {
   const { mailbox, pages, out } = shared as Shared;
   freeScratch(kernel, mailbox, SLOTS);
-  const found = objectsOut(kernel);
+  const found = kmallocObjectsOut(kernel);
   if (found !== out) bug(`${found} objects are out after the run, ${out} were before it`);
   checkPagesBack(kernel, pages);
 }
 
 const mixOf = (options: ProgramOptions): SizeMix =>
   new SizeMix(options.mix as string, "kmalloc-mix: option mix");
-
-const objectsOut = (kernel: Kernel): number =>
-  checkSlabs(kernel.slabs).reduce((sum, { active }) => sum + active, 0);
 
 /** The blocks of one CPU. */
 class Blocks {

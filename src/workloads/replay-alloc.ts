@@ -11,11 +11,10 @@ import type { Kernel } from "../machine/kernel.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { bug, UsageError } from "../memory/bug.ts";
 import { FRAME_WORDS, frameOf, type Pointer } from "../memory/units.ts";
-import { checkSlabs } from "../mm/slab/check-slabs.ts";
 import type { MetricsValue, WorkloadDescription } from "./description.ts";
 import { freeTable, nameTable, type TableFrames, takeTable } from "./parts/block-table.ts";
 import { EVENT_WORDS, Kind, type KmemTrace, parseKmemTrace } from "./parts/kmem-trace.ts";
-import { checkPagesBack, freeAndSlabPages } from "./parts/object-cache.ts";
+import { checkPagesBack, freeAndSlabPages, kmallocObjectsOut } from "./parts/pages-back.ts";
 import { sampleTrace } from "./parts/sample-trace.ts";
 
 export const describe: WorkloadDescription = {
@@ -56,7 +55,7 @@ export function setup(kernel: Kernel, options: ProgramOptions): Shared {
     );
   if (!kernel.heap.start()) bug("there is no memory for the caches of kmalloc");
   const pages = freeAndSlabPages(kernel);
-  const out = objectsOut(kernel);
+  const out = kmallocObjectsOut(kernel);
   const caches = trace.cacheSizes.map((bytes) =>
     kernel.slabs.create({ name: `replay-${bytes}`, objectBytes: Math.max(1, bytes) }),
   );
@@ -92,16 +91,9 @@ export function check(
   freeTable(kernel, table);
   for (const cache of caches)
     if (!kernel.slabs.destroy(cache)) bug("a cache cannot be destroyed: some of its objects are still out");
-  const found = objectsOut(kernel);
+  const found = kmallocObjectsOut(kernel);
   if (found !== out) bug(`${found} objects are out after the run, ${out} were before it`);
   checkPagesBack(kernel, pages);
-}
-
-/** But for the structures of caches. */
-function objectsOut({ slabs }: Kernel): number {
-  return checkSlabs(slabs)
-    .filter(({ name }) => name.startsWith("kmalloc"))
-    .reduce((sum, { active }) => sum + active, 0);
 }
 
 /** One CPU's part of the trace. */

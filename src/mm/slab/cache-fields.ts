@@ -36,7 +36,8 @@ export const CACHE_MIDDLE = {
   name: array(NAME_BYTES / WORD_BYTES, "holder", "bytes"),
   /** How many have made it, under one name or several; -1: it is the allocator's own.  See slab-merge. */
   refcount: word("lock:slab_mutex", "counter"),
-  padMiddle: word("boot"),
+  /** The CPUs' sheaves, in per-CPU memory; 0: the cache has none.  See sheaves. */
+  cpuSheaves: word("holder", "pointer:percpu"),
 } as const;
 
 /** One structure a node; the struct ends with the machine's last. */

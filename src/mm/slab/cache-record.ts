@@ -31,6 +31,8 @@ export interface CacheOptions {
   readonly hardened?: boolean;
   /** The declared struct of the objects, whose pointers the leak scan follows; without one it looks at every word. */
   readonly struct?: object;
+  /** With `slab: "sheaves"`: objects of a sheaf, 0 none; default 32.  Linux 6.18: kmem_cache_args.sheaf_capacity. */
+  readonly sheafCapacity?: number;
 }
 
 /** Linux: remote_node_defrag_ratio. */

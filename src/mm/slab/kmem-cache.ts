@@ -35,7 +35,8 @@ export const KmemCacheNode = struct("kmem_cache_node", {
   /** Slabs of the node, and their objects, wherever they are. */
   nrSlabs: word("atomic", "counter"),
   totalObjects: word("atomic", "counter"),
-  pad: word("boot"),
+  /** Where the node keeps sheaves; 0: the cache has none. */
+  barn: word("holder", "pointer:node_barn"),
   /** List head: slabs of which some objects are free. */
   partial: array(2, "lock:list_lock", "pointer:list_head"),
   /** List head: slabs of which none is, of caches with STORE_USER. */
@@ -84,6 +85,9 @@ export const SlabGlobals = struct("slab_globals", {
   places: word("hint:slab_mutex", "pointer:slab_place"),
   /** Caches with STORE_USER, and one more if the machine is told to store users. */
   placeUsers: word("lock:slab_mutex", "counter"),
+  /** The cache that sheaves and barns come from. */
+  sheafCache: word("hint:slab_mutex", "pointer:kmem_cache"),
+  pad: word("boot"),
   /** List head: all caches.  Linux: slab_caches. */
   caches: array(2, "lock:slab_mutex", "pointer:list_head"),
   /** List head: other names of caches. */

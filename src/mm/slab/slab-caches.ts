@@ -25,6 +25,7 @@ import { Node } from "../pages/node.ts";
 import { type CacheOptions, checkOptions, readName } from "./cache-record.ts";
 import { type CacheRef, KmemCache, SlabGlobals, SlabState } from "./kmem-cache.ts";
 import type { ObjectAllocator, ObjectPaths, SlabInfo } from "./object-allocator.ts";
+import { SheafAllocator } from "./sheaves/sheaf-allocator.ts";
 import { SlabAllocator } from "./slab/slab-allocator.ts";
 import { declareSlab, type SlabImage } from "./slab/slab-image.ts";
 import { NO_NODE } from "./slab-backing.ts";
@@ -331,6 +332,8 @@ function allocatorOf(parts: AllocatorParts): ObjectAllocator {
   switch (parts.kind) {
     case "slub":
       return new SlubAllocator(parts);
+    case "sheaves":
+      return new SheafAllocator(parts);
     case "slab":
       return new SlabAllocator(parts);
     case "slob":

@@ -64,7 +64,8 @@ export class SlabMerge {
   constructor({ memory, globals, settings, kind }: MergeParts) {
     this.memory = memory;
     this.head = globals + SlabGlobals.aliases;
-    this.merges = settings.merge && kind !== "slob";
+    // A cache with sheaves is nobody else's, and here nearly all have some.
+    this.merges = settings.merge && kind !== "slob" && kind !== "sheaves";
     this.debug = kind === "slub" ? readSlabDebug(settings.debug) : null;
   }
 

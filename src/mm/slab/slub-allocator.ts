@@ -29,7 +29,7 @@ import {
   SlabGlobals,
   SlabState,
 } from "./kmem-cache.ts";
-import type { CacheCount, ObjectAllocator, SlabInfo } from "./object-allocator.ts";
+import type { CacheCount, ObjectAllocator, ObjectPaths, SlabInfo } from "./object-allocator.ts";
 import { ObjectBytes, Poison } from "./object-bytes.ts";
 import { PartialLists } from "./partial-lists.ts";
 import { NO_NODE } from "./slab-backing.ts";
@@ -56,16 +56,17 @@ const PROMOTED = 32;
 export class SlubAllocator implements ObjectAllocator {
   readonly sized = null;
   readonly reaper = null;
-  declare readonly objects: Slub;
+  declare objects: ObjectPaths;
+  declare protected readonly slub: Slub;
   declare readonly slabs: SlabPages;
-  declare private readonly parts: AllocatorParts;
-  declare private readonly memory: Memory;
+  declare protected readonly parts: AllocatorParts;
+  declare protected readonly memory: Memory;
   declare private readonly partials: PartialLists;
   declare readonly bytes: ObjectBytes;
   declare private readonly order: FreelistRandom;
   declare private readonly debug: SlubDebug;
   declare private readonly debugSettings: SlabDebug;
-  declare private readonly globals: Pointer;
+  declare protected readonly globals: Pointer;
 
   constructor(parts: AllocatorParts) {
     this.parts = parts;
@@ -83,7 +84,8 @@ export class SlubAllocator implements ObjectAllocator {
     const reports = new SlabReports({ ...parts, bytes, tracks, slabs, panics: parts.settings.panic });
     const checks = new SlabChecks({ bytes, slabs, reports });
     this.debug = new SlubDebug({ ...parts, bytes, tracks, slabs, partials, reports, checks });
-    this.objects = new Slub({ ...parts, slabs, partials, debug: this.debug });
+    this.slub = new Slub({ ...parts, slabs, partials, debug: this.debug });
+    this.objects = this.slub;
     this.debugSettings = readSlabDebug(parts.settings.debug);
   }
 
@@ -185,15 +187,15 @@ export class SlubAllocator implements ObjectAllocator {
 
   /** Linux: slub_cpu_dead. */
   leave(cache: CacheRef): void {
-    this.objects.flushCpu(cache);
+    this.slub.flushCpu(cache);
   }
 
   hasCpuPart(cache: CacheRef, cpu: number): boolean {
-    return this.objects.hasCpuSlab(cache, cpu);
+    return this.slub.hasCpuSlab(cache, cpu);
   }
 
   flushHere(cache: CacheRef): void {
-    this.objects.flushCpu(cache);
+    this.slub.flushCpu(cache);
   }
 
   /** What lies behind an object may be its user's, too, unless something else does.  Linux: slab_ksize. */
@@ -254,7 +256,7 @@ export class SlubAllocator implements ObjectAllocator {
         this.setUpFirstNode(cache, nid);
         return true;
       }
-      const node = this.objects.alloc(from, Gfp.KERNEL, nid);
+      const node = this.slub.alloc(from, Gfp.KERNEL, nid);
       if (node !== 0) this.formatNode(cache, nid, node);
       return node !== 0;
     });
@@ -274,7 +276,7 @@ export class SlubAllocator implements ObjectAllocator {
     const from = memory.read(globals + globalField.kmemCacheNode);
     for (const nid of parts.nodes) {
       const node = memory.read(cache + KmemCache.nodes + nid);
-      if (node !== 0) this.objects.free(from, node);
+      if (node !== 0) this.slub.free(from, node);
       memory.write(cache + KmemCache.nodes + nid, 0);
     }
     this.order.release(cache);
@@ -346,11 +348,11 @@ export class SlubAllocator implements ObjectAllocator {
 
   /** Moves a cache from the kernel image into an object of `from`, and tells its slabs.  Linux: bootstrap. */
   private moveHome(cache: CacheRef, from: CacheRef): CacheRef {
-    const { memory, objects } = this;
-    const home = objects.alloc(from, Gfp.NOWAIT | GfpFlag.ZERO, NO_NODE);
+    const { memory, slub } = this;
+    const home = slub.alloc(from, Gfp.NOWAIT | GfpFlag.ZERO, NO_NODE);
     if (home === 0) bug("no memory for the first object caches");
     memory.copy(home, cache, KmemCache.nodes + this.slabs.frames.nodeCount);
-    objects.flushCpu(home);
+    slub.flushCpu(home);
     for (const nid of this.parts.nodes) {
       const node = memory.read(home + KmemCache.nodes + nid);
       for (const head of [node + nodeField.partial, node + nodeField.full])

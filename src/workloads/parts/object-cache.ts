@@ -9,14 +9,12 @@ import type { Kernel } from "../../machine/kernel.ts";
 import type { ProgramOptions } from "../../machine/program.ts";
 import { bug, UsageError } from "../../memory/bug.ts";
 import type { Pointer } from "../../memory/units.ts";
-import { NodeStat } from "../../mm/pages/counters.ts";
 import { Gfp } from "../../mm/pages/gfp.ts";
 import { SlabFlag } from "../../mm/slab/slab-flags.ts";
 import type { MetricsValue, OptionDescription } from "../description.ts";
 import { OwnerMarks } from "./owner-mark.ts";
-import { restingFreePages } from "./page-share.ts";
+import { checkPagesBack, freeAndSlabPages } from "./pages-back.ts";
 
-const { nr_slab_reclaimable, nr_slab_unreclaimable } = NodeStat;
 /** Objects larger than this leave no room for many in a small machine. */
 const MAX_BYTES = 32_768;
 const MAX_NODE = 7;
@@ -85,24 +83,6 @@ export function endCache(
   const { cache, pages } = shared as ObjectCache;
   if (!kernel.slabs.destroy(cache)) bug("the cache cannot be destroyed: some of its objects are still out");
   checkPagesBack(kernel, pages);
-}
-
-/** As many pages are free, or in slabs of other caches, as `before`. */
-export function checkPagesBack(kernel: Kernel, before: number): void {
-  const found = freeAndSlabPages(kernel);
-  if (found !== before) bug(`${found} pages are free or slabs after the run, ${before} were before it`);
-}
-
-/** Other caches, those of the caches themselves among them, may have taken or given back slabs meanwhile. */
-export function freeAndSlabPages(kernel: Kernel): number {
-  const { frames, vmstat } = kernel.pages;
-  let pages = restingFreePages(kernel);
-  for (let nid = 0; nid < frames.nodeCount; nid++) {
-    const node = frames.nodeAt(nid);
-    pages += vmstat.nodeStateSnapshot(node, nr_slab_reclaimable);
-    pages += vmstat.nodeStateSnapshot(node, nr_slab_unreclaimable);
-  }
-  return pages;
 }
 
 /** One CPU's use of a cache. */
