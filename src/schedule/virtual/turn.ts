@@ -248,8 +248,16 @@ export class VirtualTurn implements Turn {
 
   // ---- waits on addresses (called by the memory) ----
 
-  /** Sleeps on the address that the memory has published; false when `timeoutNs` ran out. */
+  /**
+   * Sleeps on the address that the memory has published; false when `timeoutNs` ran out.  Not at all after a kick: an
+   * interrupt may have come between this CPU's last look at its pending word and now, while it had given the turn away.
+   */
   waitForWake(timeoutNs: number): boolean {
+    const { words } = this;
+    if (words[this.self + per.kicked] !== 0) {
+      words[this.self + per.kicked] = 0;
+      return true;
+    }
     this.words[sharedWord(Shared.waiting)]++;
     const inTime = this.block(WAITING, this.now + timeoutNs * this.costs.cyclesPerNs);
     this.words[sharedWord(Shared.waiting)]--;

@@ -1,0 +1,272 @@
+/**
+ * CPUs in one address space map, write, protect and unmap at random.
+ *
+ * Each CPU has a range of its own, of which it knows every word: what it reads must be what it wrote since the page was last
+ * mapped, and an access must fail exactly where its rights say so.  And there is a range for all: there a word is zero or
+ * what its one writer puts there, wherever pages come and go under the reader.
+ */
+
+import type { Kernel } from "../machine/kernel.ts";
+import type { ProgramOptions } from "../machine/program.ts";
+import { bug } from "../memory/bug.ts";
+import { PAGE_BYTES, WORD_BYTES } from "../memory/units.ts";
+import { checkSpaces } from "../process/check-spaces.ts";
+import { Madvice } from "../process/madvise.ts";
+import { MapFlag } from "../process/mmap.ts";
+import { UserSignal } from "../process/user-signal.ts";
+import { type MmRef, MmStruct } from "../process/vm-area.ts";
+import { Prot } from "../process/vm-flags.ts";
+import type { WorkloadDescription } from "./description.ts";
+
+export const describe: WorkloadDescription = {
+  name: "mm-stress",
+  summary:
+    "CPUs of one address space map, write, protect and unmap at random; values and rights are checked.",
+  phases: ["stress"],
+  operation: "one system call or access",
+  options: {
+    pages: {
+      type: "integer",
+      default: 48,
+      min: 4,
+      max: 4096,
+      help: "pages of each CPU's range, and of the common one",
+    },
+    common: { type: "integer", default: 40, min: 0, max: 100, help: "operations in 100 on the common range" },
+  },
+  stress: true,
+};
+
+const { READ, WRITE } = Prot;
+const { PRIVATE, ANONYMOUS, FIXED } = MapFlag;
+/** Ranges begin a page table apart or less: neighbours share some. */
+const START = 2 ** 40 + 37 * PAGE_BYTES;
+/** Holes between ranges, pages. */
+const GAP = 3;
+
+export function setup({ processes }: Kernel): MmRef {
+  processes.start();
+  const mm = processes.spaces.make();
+  if (mm === 0) bug("no memory for an address space");
+  return mm;
+}
+
+export function attach({ regions }: Kernel, _options: ProgramOptions, shared: unknown): void {
+  regions.add("mm", shared as MmRef, MmStruct);
+}
+
+export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): void {
+  const { cpu, processes } = kernel;
+  const mm = shared as MmRef;
+  const pages = options.pages as number;
+  const own = new OwnRange(kernel, mm, START + (cpu.id + 1) * (pages + GAP) * PAGE_BYTES, pages);
+  const common = new CommonRange(kernel, mm, START, pages);
+  processes.use(mm);
+  kernel.phase("stress", () => {
+    let done = 0;
+    while (kernel.more(done)) {
+      if (cpu.random.below(100) < (options.common as number)) common.step();
+      else own.step();
+      done++;
+      cpu.endOperation();
+    }
+    return done;
+  });
+  own.verifyAll();
+  processes.use(0);
+}
+
+export function check(
+  kernel: Kernel,
+  _options: ProgramOptions,
+  _values: readonly unknown[],
+  shared: unknown,
+): void {
+  checkSpaces(kernel);
+  kernel.processes.spaces.put(shared as MmRef);
+  kernel.rcu.barrier();
+  kernel.cpu.endOperation();
+  checkSpaces(kernel);
+}
+
+/** A piece of a range, chosen at random. */
+interface Piece {
+  readonly first: number;
+  readonly count: number;
+}
+
+function pieceOf(kernel: Kernel, pages: number): Piece {
+  const first = kernel.cpu.random.below(pages);
+  return { first, count: 1 + kernel.cpu.random.below(Math.min(8, pages - first)) };
+}
+
+/** The signal's code that an access gets; null when it is allowed. */
+function signalOf(body: () => void): string | null {
+  try {
+    body();
+    return null;
+  } catch (error) {
+    if (!(error instanceof UserSignal) || error.signal !== "SEGV") throw error;
+    return error.code;
+  }
+}
+
+const UNMAPPED = -1;
+
+/** Nobody else touches it: rights and the first word of every page are known. */
+class OwnRange {
+  private readonly kernel: Kernel;
+  private readonly mm: MmRef;
+  private readonly start: number;
+  /** Prot bits, or UNMAPPED. */
+  private readonly rights: number[];
+  private readonly words: number[];
+
+  constructor(kernel: Kernel, mm: MmRef, start: number, pages: number) {
+    this.kernel = kernel;
+    this.mm = mm;
+    this.start = start;
+    this.rights = new Array<number>(pages).fill(UNMAPPED);
+    this.words = new Array<number>(pages).fill(0);
+  }
+
+  step(): void {
+    const { kernel } = this;
+    const { random } = kernel.cpu;
+    const piece = pieceOf(kernel, this.rights.length);
+    const what = random.below(16);
+    if (what < 2) this.map(piece, random.below(2) === 0 ? READ | WRITE : READ);
+    else if (what === 2) this.unmap(piece);
+    else if (what === 3) this.protect(piece, random.below(3));
+    else if (what === 4) this.drop(piece);
+    else if (what < 11) this.write(piece.first, random.next() | 1);
+    else this.read(piece.first);
+  }
+
+  verifyAll(): void {
+    for (let page = 0; page < this.rights.length; page++) this.read(page);
+  }
+
+  private map({ first, count }: Piece, prot: number): void {
+    const request = {
+      bytes: count * PAGE_BYTES,
+      prot,
+      flags: PRIVATE | ANONYMOUS | FIXED,
+      file: null,
+      offset: 0,
+    };
+    const got = this.kernel.processes.calls.mmap(this.mm, { address: this.at(first), ...request });
+    if (got !== this.at(first)) bug(`mmap at 0x${this.at(first).toString(16)} gave ${got}`);
+    this.rights.fill(prot, first, first + count);
+    this.words.fill(0, first, first + count);
+  }
+
+  private unmap({ first, count }: Piece): void {
+    this.expect("munmap", this.kernel.processes.calls.munmap(this.mm, this.at(first), count * PAGE_BYTES), 0);
+    this.rights.fill(UNMAPPED, first, first + count);
+    this.words.fill(0, first, first + count);
+  }
+
+  private protect({ first, count }: Piece, choice: number): void {
+    const prot = [0, READ, READ | WRITE][choice];
+    const whole = this.rights.slice(first, first + count);
+    const hole = whole.indexOf(UNMAPPED);
+    const result = this.kernel.processes.calls.mprotect(this.mm, this.at(first), count * PAGE_BYTES, prot);
+    this.expect("mprotect", result === 0 ? 0 : -1, hole < 0 ? 0 : -1);
+    // What lies before the hole is changed.
+    this.rights.fill(prot, first, first + (hole < 0 ? count : hole));
+  }
+
+  private drop({ first, count }: Piece): void {
+    this.kernel.processes.calls.madvise(this.mm, this.at(first), count * PAGE_BYTES, Madvice.DONTNEED);
+    for (let page = first; page < first + count; page++) this.words[page] = 0;
+  }
+
+  private write(page: number, value: number): void {
+    const signal = signalOf(() => this.kernel.paging.user.write(this.at(page), value));
+    const rights = this.rights[page];
+    const expected = rights === UNMAPPED ? "MAPERR" : (rights & WRITE) === 0 ? "ACCERR" : null;
+    if (signal !== expected) this.wrong(page, `a write gets ${signal}, expected ${expected}`);
+    if (signal === null) this.words[page] = value | 0;
+  }
+
+  private read(page: number): void {
+    let value = 0;
+    const signal = signalOf(() => {
+      value = this.kernel.paging.user.read(this.at(page)) | 0;
+    });
+    const rights = this.rights[page];
+    const expected = rights === UNMAPPED ? "MAPERR" : rights === 0 ? "ACCERR" : null;
+    if (signal !== expected) this.wrong(page, `a read gets ${signal}, expected ${expected}`);
+    if (signal === null && value !== this.words[page])
+      this.wrong(page, `it holds ${value}, ${this.words[page]} was written`);
+  }
+
+  private at(page: number): number {
+    return this.start + page * PAGE_BYTES;
+  }
+
+  private expect(name: string, got: number, wanted: number): void {
+    if (got !== wanted) bug(`cpu ${this.kernel.cpu.id}: ${name} gives ${got}, expected ${wanted}`);
+  }
+
+  private wrong(page: number, what: string): never {
+    bug(`cpu ${this.kernel.cpu.id}, page at 0x${this.at(page).toString(16)}: ${what}`);
+  }
+}
+
+/** Everybody's: each CPU has a word of every page, which it alone writes, always the same value. */
+class CommonRange {
+  private readonly kernel: Kernel;
+  private readonly mm: MmRef;
+  private readonly start: number;
+  private readonly pages: number;
+
+  constructor(kernel: Kernel, mm: MmRef, start: number, pages: number) {
+    this.kernel = kernel;
+    this.mm = mm;
+    this.start = start;
+    this.pages = pages;
+  }
+
+  step(): void {
+    const { kernel, mm } = this;
+    const { calls } = kernel.processes;
+    const { random } = kernel.cpu;
+    const { first, count } = pieceOf(kernel, this.pages);
+    const address = this.start + first * PAGE_BYTES;
+    const bytes = count * PAGE_BYTES;
+    const what = random.below(20);
+    if (what < 2) {
+      const flags = PRIVATE | ANONYMOUS | FIXED;
+      calls.mmap(mm, { address, bytes, prot: READ | WRITE, flags, file: null, offset: 0 });
+    } else if (what === 2) calls.munmap(mm, address, bytes);
+    else if (what === 3) calls.mprotect(mm, address, bytes, random.below(2) === 0 ? READ : READ | WRITE);
+    else if (what === 4) calls.madvise(mm, address, bytes, Madvice.DONTNEED);
+    else if (what < 12)
+      signalOf(() =>
+        kernel.paging.user.write(this.word(first, kernel.cpu.id), this.stamp(first, kernel.cpu.id)),
+      );
+    else this.look(first, random.below(kernel.cpus));
+  }
+
+  private look(page: number, writer: number): void {
+    let value = 0;
+    signalOf(() => {
+      value = this.kernel.paging.user.read(this.word(page, writer)) | 0;
+    });
+    const stamp = this.stamp(page, writer);
+    if (value !== 0 && value !== stamp)
+      bug(
+        `cpu ${this.kernel.cpu.id} reads ${value} where cpu ${writer} writes ${stamp}: page ${page} is another's`,
+      );
+  }
+
+  private word(page: number, writer: number): number {
+    return this.start + page * PAGE_BYTES + writer * WORD_BYTES;
+  }
+
+  private stamp(page: number, writer: number): number {
+    return ((writer + 1) << 16) | page;
+  }
+}
