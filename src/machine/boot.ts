@@ -10,6 +10,7 @@ import type { Memory } from "../memory/memory.ts";
 import { attachMemory, type BootRecord } from "../mm/boot/boot-info.ts";
 import { bootMemory } from "../mm/boot/boot-memory.ts";
 import { PageAllocator } from "../mm/pages/page-allocator.ts";
+import { STACKS_A_CPU } from "../mm/stacks/kernel-stacks.ts";
 import type { SpinLocks } from "../sync/spinlock.ts";
 import { spinLocksOf } from "../sync/stepped-spinlock.ts";
 import type { ResolvedConfig } from "./config.ts";
@@ -35,7 +36,7 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
   const image = declareKernel(config.topology, config.boot, config.shape.slab);
   let spin: SpinLocks | null = null;
   let pages: PageAllocator | null = null;
-  const { record, log } = bootMemory({
+  const { record, log, stacks } = bootMemory({
     memory,
     image: image.layout,
     mm: image.mm,
@@ -45,13 +46,13 @@ export function bootKernel(parts: BootParts): { kernel: Kernel; log: readonly st
       pages = allocator;
       return (pfn, order) => allocator.releasePages(pfn, order);
     },
-    options: { banner: banner(config), ...config.boot },
+    options: { banner: banner(config), ...config.boot, stackBytes: STACKS_A_CPU * config.threadBytes },
   });
   const kernel = buildKernel(parts, image, record, { spin, pages });
   kernel.rcu.format();
   kernel.perCpuChunks.format();
   kernel.tasks.format(config.topology.possibleCpus, config.cpus);
-  kernel.stacks.format();
+  kernel.stacks.format(stacks);
   kernel.slabs.format();
   kernel.heap.format();
   kernel.vmap.format();

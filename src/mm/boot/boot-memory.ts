@@ -57,6 +57,8 @@ export interface BootOptions {
   /** Sizes of the per-CPU areas beside the static one; the defaults are Linux's. */
   readonly perCpuReservedBytes?: number;
   readonly perCpuDynamicBytes?: number;
+  /** Bytes of each CPU's kernel stacks together. */
+  readonly stackBytes?: number;
 }
 
 export interface BootParts {
@@ -71,6 +73,8 @@ export interface BootParts {
 export interface BootResult {
   readonly record: BootRecord;
   readonly log: BootLog;
+  /** By CPU: where its kernel stacks are. */
+  readonly stacks: readonly Pointer[];
 }
 
 /** Simulated time to write one page structure. */
@@ -86,6 +90,7 @@ export function bootMemory(parts: BootParts): BootResult {
   logZones(boot.log, mm.plan);
   boot.placeMemMap();
   boot.placePerCpu();
+  const stacks = boot.placeStacks(options.stackBytes ?? 0);
   boot.bindImage();
   boot.formatAll();
   boot.fillMemMap();
@@ -97,7 +102,7 @@ export function bootMemory(parts: BootParts): BootResult {
   setupWatermarks(memory, mm);
   setupLowmemReserves(memory, mm);
   boot.raiseForHugePages();
-  return { record: boot.writeRecord(), log: boot.log };
+  return { record: boot.writeRecord(), log: boot.log, stacks };
 }
 
 /** The state that the steps of one boot share. */
@@ -174,6 +179,25 @@ class Boot {
       this.tooSmall(`per-CPU areas of ${unitBytes} bytes for each of ${topology.possibleCpus} CPUs`);
     const groups = this.units.isLocal ? topology.cpuNode : topology.cpuNode.map(() => 0);
     for (const line of describePerCpuChunk(this.chunk, groups)) this.log.print(line);
+  }
+
+  /**
+   * The first tasks' stacks, each on its CPU's node.  Linux has them from the page allocator; here they come before it, so
+   * that they break up no large block.
+   */
+  placeStacks(bytes: number): Pointer[] {
+    const { topology } = this.parts.mm.plan;
+    if (bytes === 0) return [];
+    return Array.from({ length: topology.possibleCpus }, (_, cpu) => {
+      const place = allocTryNode(this.memblock, {
+        size: bytes,
+        align: PAGE_BYTES,
+        node: topology.cpuNode[cpu],
+      });
+      if (place === 0)
+        this.tooSmall(`kernel stacks of ${bytes} bytes for each of ${topology.possibleCpus} CPUs`);
+      return pointerOf(place);
+    });
   }
 
   bindImage(): void {

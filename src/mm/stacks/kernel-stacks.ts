@@ -4,23 +4,25 @@
  * A stack is two pages, or four, as THREAD_SIZE says; its lowest word holds STACK_END_MAGIC.  See hardware/kernel-stack.
  *
  * Linux: kernel/fork.c alloc_thread_stack_node (without CONFIG_VMAP_STACK), account_kernel_stack;
- * arch/x86/kernel/irq_32.c irq_init_percpu_irqstack, which takes pages as here.
+ * arch/x86/kernel/irq_32.c irq_init_percpu_irqstack, which takes pages, too.  Differs: boot places the stacks.
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
 import { STACK_END_MAGIC } from "../../hardware/kernel-stack.ts";
 import type { Topology } from "../../hardware/topology.ts";
-import { bug, UsageError } from "../../memory/bug.ts";
+import { bug } from "../../memory/bug.ts";
 import type { ImageLayout, PerCpuSlot } from "../../memory/image.ts";
 import { struct, word } from "../../memory/struct.ts";
 import { PAGE_BYTES, type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import { Task, type Tasks } from "../../sync/task.ts";
 import { NodeStat } from "../pages/counters.ts";
-import { Gfp, GfpFlag } from "../pages/gfp.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
 
 /** Linux: hardirq_stack_ptr. */
 const HardirqStack = struct("hardirq_stack_ptr", { stack: word("boot", "pointer:word") });
+
+/** A task's, and the one for interrupts. */
+export const STACKS_A_CPU = 2;
 
 /** Sizes that a stack may have.  Linux: THREAD_SIZE. */
 export const THREAD_SIZES: readonly number[] = [2 * PAGE_BYTES, 4 * PAGE_BYTES];
@@ -54,13 +56,14 @@ export class KernelStacks {
     return layout.perCpu("hardirq_stack_ptr", HardirqStack);
   }
 
-  /** Takes the pages of all CPUs' stacks, on the boot CPU; its own are in use from here on. */
-  format(): void {
-    const { topology } = this.parts;
-    for (let cpu = 0; cpu < topology.possibleCpus; cpu++) {
+  /** On the boot CPU: each CPU's stacks lie at its place; the boot CPU's are in use from here on. */
+  format(places: readonly Pointer[]): void {
+    const { memory } = this.parts.cpu;
+    for (const [cpu, place] of places.entries()) {
       const { task, interrupt } = this.slotsOf(cpu);
-      this.parts.cpu.memory.write(task, this.take(cpu, true));
-      this.parts.cpu.memory.write(interrupt, this.take(cpu, false));
+      memory.write(task, this.begin(place));
+      memory.write(interrupt, this.begin(place + this.parts.threadBytes / WORD_BYTES));
+      this.account(cpu);
     }
     this.attach();
   }
@@ -114,25 +117,18 @@ export class KernelStacks {
     cpu.stack.checkAtRest();
   }
 
-  private take(cpu: number, isTask: boolean): Pointer {
-    const { pages, topology, threadBytes } = this.parts;
-    const { memory } = this.parts.cpu;
-    const order = Math.log2(threadBytes / PAGE_BYTES);
-    const node = topology.cpuNode[cpu];
-    const pfn = pages.allocPagesNode(node, Gfp.KERNEL | GfpFlag.ZERO | GfpFlag.NOWARN, order);
-    if (pfn === 0)
-      throw new UsageError(
-        `memory: no room for kernel stacks of ${threadBytes} bytes, two for each of ${topology.possibleCpus} CPUs; ` +
-          "valid is more memory, or fewer CPUs",
-      );
-    const low = pages.pageAddress(pfn);
-    memory.write(low, STACK_END_MAGIC);
-    if (isTask) {
-      const irqs = this.parts.cpu.irqSave();
-      pages.vmstat.modNode(pages.frames.nodeAt(node), NodeStat.nr_kernel_stack, threadBytes / 1024);
-      this.parts.cpu.irqRestore(irqs);
-    }
+  private begin(low: Pointer): Pointer {
+    this.parts.cpu.memory.write(low, STACK_END_MAGIC);
     return low;
+  }
+
+  /** A task's stack, not the interrupts'.  Linux: account_kernel_stack. */
+  private account(cpu: number): void {
+    const { pages, topology, threadBytes, cpu: here } = this.parts;
+    const irqs = here.irqSave();
+    const node = pages.frames.nodeAt(topology.cpuNode[cpu]);
+    pages.vmstat.modNode(node, NodeStat.nr_kernel_stack, threadBytes / 1024);
+    here.irqRestore(irqs);
   }
 
   private slotsOf(cpu: number): { readonly task: Pointer; readonly interrupt: Pointer } {

@@ -81,10 +81,9 @@ async function expectAgreement(machine: Machine): Promise<void> {
   const { report, fault } = await machine.check();
   expect(fault?.message ?? "no fault").toBe("no fault");
   expect(free + listed).toBe(report?.freePages);
-  // Everything was given back but the kernel stacks: each CPU has two, the tasks' are counted, in kilobytes.
-  const stackPages = (2 * amountOf(vmstat, "nr_kernel_stack")) / 4;
+  // Everything was given back.
   const allocated = sum([...vmstat].filter(([key]) => key.startsWith("pgalloc_")).map(([, pages]) => pages));
-  expect(amountOf(vmstat, "pgfree") + stackPages).toBe(allocated);
+  expect(amountOf(vmstat, "pgfree")).toBe(allocated);
 
   const sizes = [...numactl.matchAll(/^node (\d+) (size|free): (\d+) MB$/gm)];
   expect(sizes.length).toBe(2 * machine.config.topology.nodes);
