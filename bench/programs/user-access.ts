@@ -5,7 +5,7 @@ import { endSpace, mapPage, newSpace } from "../../src/mm/shootdown/bare-space.t
 
 const ADDRESS = 0x7f00_0000_0000;
 const PAGES = 32;
-const WORDS = 64;
+const WORDS = 1024;
 
 export function setup(kernel: Kernel): number {
   const mm = newSpace(kernel);

@@ -19,7 +19,7 @@
  */
 
 import { shape } from "../memory/shape.ts";
-import { FRAME_WORDS, frameOf, PAGE_BYTES, type Pfn, type Pointer } from "../memory/units.ts";
+import { FRAME_WORDS, frameOf, PAGE_BYTES, PAGE_SHIFT, type Pfn, type Pointer } from "../memory/units.ts";
 import { PteBit } from "./page-table-entry.ts";
 import { pageHigh, pageLow } from "./page-walk.ts";
 import { TLB_ENTRY_WORDS, TLB_HEADER_WORDS, tlbGeometry, tlbStart, tlbWords } from "./tlb-geometry.ts";
@@ -64,8 +64,10 @@ const ROOT = 12;
 const PCID = 13;
 /** What the tag of an entry of that PCID begins with. */
 const TAG = 14;
-/** Page numbers, as pageLow and pageHigh split them. */
-const LOW_MASK = 0x7fffffff;
+/** An address in two halves, and the bits of the upper one that belong to the lower part of a page number. */
+const HALF = 2 ** 32;
+const UPPER_IN_LOW_BITS = 11;
+const UPPER_IN_LOW = (1 << UPPER_IN_LOW_BITS) - 1;
 const HIGH_MASK = 0x3fff;
 const WORD_MASK = FRAME_WORDS - 1;
 
@@ -131,15 +133,17 @@ export class Tlb {
    */
   wordAt(address: number, needs: number): Pointer {
     const { words, base } = this;
-    const page = Math.floor(address / PAGE_BYTES);
-    const low = page & LOW_MASK;
-    const tag = words[base + TAG] | ((page / HIGH_PAGES) & HIGH_MASK);
+    // pageLow and pageHigh, from the two halves of the address.
+    const lower = address | 0;
+    const upper = Math.floor(address / HALF) | 0;
+    const low = (lower >>> PAGE_SHIFT) | ((upper & UPPER_IN_LOW) << (32 - PAGE_SHIFT));
+    const tag = words[base + TAG] | ((upper >> UPPER_IN_LOW_BITS) & HIGH_MASK);
     let at = base + SMALL_START + (low & SMALL_MASK) * (SMALL_WAYS * E);
     for (const end = at + SMALL_WAYS * E; at < end; at += E) {
       if (words[at] !== low || words[at + 1] !== tag) continue;
       if ((needs & ~words[at + 3]) !== 0) return -1;
       this.doubles[this.counters + HITS]++;
-      return frameOf(words[at + 2]) + ((address >> 2) & WORD_MASK);
+      return frameOf(words[at + 2]) + ((lower >> 2) & WORD_MASK);
     }
     return -1;
   }

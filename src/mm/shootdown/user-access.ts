@@ -60,6 +60,19 @@ export class UserAccess {
     this.watch = watch;
     this.mmu = new Mmu(cpu.memory, cpu.tlb, levels);
     this.limit = 256 * entrySpan(levels);
+    const { memory, tlb } = cpu;
+    // Closures: V8 takes what hangs on them for constants.  See docs/decisions/006.
+    this.read = (address) => {
+      const hit = watching ? -1 : tlb.wordAt(address, USER);
+      const value = memory.read(hit >= 0 ? hit : this.wordAt(address, USER));
+      cpu.poll();
+      return value;
+    };
+    this.write = (address, value) => {
+      const hit = watching ? -1 : tlb.wordAt(address, WRITE_NEEDS);
+      memory.write(hit >= 0 ? hit : this.wordAt(address, USER_WRITE), value);
+      cpu.poll();
+    };
   }
 
   /** Who resolves faults; the last one installed. */
@@ -70,19 +83,8 @@ export class UserAccess {
   // ---- a program's accesses ----
 
   /** A word, at an address that is a multiple of 4. */
-  read(address: number): number {
-    const { memory } = this;
-    const hit = watching ? -1 : this.tlb.wordAt(address, USER);
-    const value = memory.read(hit >= 0 ? hit : this.wordAt(address, USER));
-    this.cpu.poll();
-    return value;
-  }
-  write(address: number, value: number): void {
-    const { memory } = this;
-    const hit = watching ? -1 : this.tlb.wordAt(address, WRITE_NEEDS);
-    memory.write(hit >= 0 ? hit : this.wordAt(address, USER_WRITE), value);
-    this.cpu.poll();
-  }
+  declare readonly read: (address: number) => number;
+  declare readonly write: (address: number, value: number) => void;
   readByte(address: number): number {
     const value = this.memory.readByte(this.wordAt(address, USER) * WORD_BYTES + (address & 3));
     this.cpu.poll();
