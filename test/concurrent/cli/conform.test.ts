@@ -21,7 +21,11 @@ test("the first difference is shown, and the exit code is 1; --json has the same
   expect(code).toBe(1);
   const { equal, traces } = JSON.parse(stdout);
   expect(equal).toBe(1);
-  expect(traces[0].difference).toMatchObject({ field: "ret", expected: '{"errno":"ENOMEM"}', got: '{"ok":0}' });
+  expect(traces[0].difference).toMatchObject({
+    field: "ret",
+    expected: '{"errno":"ENOMEM"}',
+    got: '{"ok":0}',
+  });
 });
 
 test("a file that cannot be read is refused", async () => {
