@@ -113,6 +113,11 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
     valid: "true, false",
     help: "a CPU without a program keeps the last address space loaded",
   },
+  vmaLock: {
+    type: "text",
+    valid: "6.12, off",
+    help: "what page faults hold: a lock of the VMA in the form of Linux 6.12, or mmap_lock alone",
+  },
   lazyCpumask: {
     type: "boolean",
     valid: "true, false",

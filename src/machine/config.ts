@@ -13,6 +13,7 @@ import {
   type PageLists,
   type Shape,
   type SlabKind,
+  type VmaLockKind,
 } from "../memory/shape.ts";
 import { MAX_RAM_BYTES, PAGE_BYTES } from "../memory/units.ts";
 import type { BootOptions } from "../mm/boot/boot-memory.ts";
@@ -31,6 +32,7 @@ const LOCKS: readonly string[] = ["tas", "ticket", "queued", "pv"];
 const MODES: readonly string[] = ["parallel", "virtual", "explore"];
 const PAGE_LISTS: readonly string[] = ["6.12", "6.0", "off"];
 /** Allocators of objects. */
+const VMA_LOCKS: readonly VmaLockKind[] = ["6.12", "off"];
 export const SLABS: readonly SlabKind[] = ["slub", "slab", "slob", "sheaves"];
 const TOPOLOGY_KEYS = [
   "sockets",
@@ -93,6 +95,8 @@ export interface MachineConfig extends TopologyChoice, SlabChoice {
   readonly lazyTlb?: boolean;
   /** A CPU leaves an address space's mask only when a flush finds it there, as Linux 6.14 does.  Default false. */
   readonly lazyCpumask?: boolean;
+  /** What page faults hold: a lock of the VMA, the default, or mmap_lock alone. */
+  readonly vmaLock?: VmaLockKind;
   /** Costly assertions. */
   readonly checks?: boolean;
   /** Hold times of locks. */
@@ -155,6 +159,7 @@ export const CONFIG_KEYS: readonly string[] = [
   "pcid",
   "lazyTlb",
   "lazyCpumask",
+  "vmaLock",
   "checks",
   "lockstat",
   "trace",
@@ -223,6 +228,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
       pcid: config.pcid ?? true,
       lazyTlb: config.lazyTlb ?? true,
       lazyCpumask: config.lazyCpumask ?? false,
+      vmaLock: oneOf("vmaLock", config.vmaLock ?? DEFAULT_SHAPE.vmaLock, VMA_LOCKS) as VmaLockKind,
       checks: config.checks ?? false,
       lockstat: config.lockstat ?? false,
       trace: config.trace ?? false,

@@ -14,6 +14,9 @@ export type LockKind = "tas" | "ticket" | "queued" | "pv" | "custom";
 /** Per-CPU page lists: 6.12 rules, 6.0 rules, or none. */
 export type PageLists = "6.12" | "6.0" | "off";
 
+/** Locks of single VMAs below mmap_lock: in the form of Linux 6.12, or none, as before 6.4. */
+export type VmaLockKind = "6.12" | "off";
+
 /** The allocator behind object caches. */
 export type SlabKind = "slub" | "slab" | "slob" | "sheaves";
 
@@ -40,6 +43,8 @@ export interface Shape {
   readonly lazyTlb: boolean;
   /** A CPU that has left an address space stays in its mask until a flush finds it there: Linux 6.14. */
   readonly lazyCpumask: boolean;
+  /** What a page fault holds. */
+  readonly vmaLock: VmaLockKind;
   /** Named defects switched on in the real code. */
   readonly mutants: readonly string[];
 }
@@ -58,6 +63,7 @@ export const DEFAULT_SHAPE: Shape = {
   pcid: true,
   lazyTlb: true,
   lazyCpumask: false,
+  vmaLock: "6.12",
   mutants: [],
 };
 
@@ -86,6 +92,7 @@ export function shapeKey(s: Shape): string {
     s.pcid,
     s.lazyTlb,
     s.lazyCpumask,
+    s.vmaLock,
     s.mutants.toSorted(),
   ]);
 }

@@ -8,11 +8,14 @@
  * A reader compares the two sequence numbers before it takes the lock, so that it need not try where it cannot succeed, and
  * after, since a writer may have come and gone with the lock in between.
  *
+ * With the shape's `vmaLock` "off" there is mmap_lock alone, as before Linux 6.4: no VMA is ever locked.
+ *
  * Linux: include/linux/mm.h vma_start_read, vma_start_write, mm/memory.c lock_vma_under_rcu, include/linux/mmap_lock.h.
  */
 
 import type { Memory } from "../memory/memory.ts";
 import { mutant, reached } from "../memory/mutants.ts";
+import { shape } from "../memory/shape.ts";
 import type { Rcu } from "../sync/rcu.ts";
 import type { RwSemaphores } from "../sync/rwsem.ts";
 import type { MapleTrees } from "./maple-tree.ts";
@@ -20,6 +23,7 @@ import { type MmRef, MmStruct, VmArea, VmaLock, type VmaRef } from "./vm-area.ts
 
 const vma = VmArea;
 const mm = MmStruct;
+const locksVmas = shape.vmaLock !== "off";
 /** A reader does not look at the sequence again when it has the lock. */
 const looksOnce = mutant("vma-lock-no-recheck");
 
@@ -73,6 +77,7 @@ export class MmapLocks {
    * mmap_lock.  Linux: lock_vma_under_rcu.
    */
   lockUnderRcu(at: MmRef, address: number): VmaRef {
+    if (!locksVmas) return 0;
     const { memory, rcu, trees } = this;
     rcu.readLock();
     let found: VmaRef;
@@ -117,6 +122,7 @@ export class MmapLocks {
 
   /** Waits for the VMA's readers; none comes until mmap_lock is given up.  Linux: vma_start_write.  @holds mmap_lock */
   startWrite(at: VmaRef): void {
+    if (!locksVmas) return;
     const { memory, rwsems } = this;
     const sequence = memory.read(memory.read(at + vma.mm) + mm.lockSeq);
     if (memory.read(at + vma.lockSeq) === sequence) return;
@@ -133,6 +139,7 @@ export class MmapLocks {
 
   /** Linux: vma_end_write_all.  @holds mmap_lock */
   private endVmaWrites(at: MmRef): void {
+    if (!locksVmas) return;
     const { memory } = this;
     memory.store(at + mm.lockSeq, (memory.read(at + mm.lockSeq) + 1) | 0);
   }
