@@ -31,14 +31,13 @@ of 32 cores), ${seconds} simulated seconds a run, objects of 256 bytes, seed 1: 
   neighbours has its own lines.
 - **SLAB** takes from and frees into an array of its CPU, whatever CPU the object came from: \`slab-hot\` is a straight line too, and a remote free costs
   no more than a local one until the array is full. Then a batch goes to the array that the node's CPUs share, or to its lists, under
-  \`list_lock\`: one visit for a batch of objects, so that it starts higher, but every burst needs them, and from 4 to 8 CPUs on the waiting for
-  \`list_lock\` decides; more CPUs then do less. (One CPU alone has no shared array.) With 64 CPUs there are two nodes, each with its own lock; what
+  \`list_lock\`: one visit for a batch of objects, so that a few CPUs do more bursts than with SLUB; but every burst needs them, and from 8 CPUs
+  on the waiting for \`list_lock\` decides; more CPUs then do less. (One CPU alone has no shared array.) With 64 CPUs there are two nodes, each with its own lock; what
   one node's CPU allocates and the other's frees goes through alien caches, whose lock the receivers meet at (\`slab-one-to-many\`).
 - **SLOB** has one lock for everything. With one CPU it is slow, for it looks through pages for a place that fits; with more CPUs all wait for the
   one lock, and together they do less than one did alone, for the lock's line and those of the pages travel.
-- **On one CPU** SLAB's array is cheaper than SLUB's pair of reads and writes, which on a real machine is the other way round: there SLAB
-  switches interrupts off and on, which the model does not charge (published for Linux at 4 GHz: 21.8 ns against 10.5 to 11.9 ns). Compare the shapes, not
-  the starting points.
+- **On one CPU** SLUB's pair costs two exchanges of two words, SLAB's two times interrupts off and on. Published for Linux at 4 GHz are 10.5 to 11.9 ns and
+  21.8 ns; the prices of the two instructions are estimates from that (\`work.PAIR_EXCHANGE\`, \`work.IRQ_SAVE\`), the rest of both paths is accesses that hit.
 
 Figures are million operations a simulated second of all CPUs together; behind them the lock that was waited for longest, as a part of all
 CPUs' time, where it is 1 % or more.

@@ -29,7 +29,7 @@ export async function serve(task: CpuTask): Promise<CpuAnswer> {
   try {
     return { ok: true, value: await execute(task), threadId };
   } catch (error) {
-    return failed(error, task);
+    return error instanceof Failed ? error.answer : failed(error, task);
   }
 }
 
@@ -42,12 +42,12 @@ async function execute(task: CpuTask): Promise<unknown> {
     }
     case "setup": {
       const module = await importModule(task.moduleUrl);
-      return alone(threadOf(task.id), (t) => module.setup?.(t.kernel, task.options) ?? null);
+      return alone(task, (t) => module.setup?.(t.kernel, task.options) ?? null);
     }
     case "check": {
       const module = await importModule(task.moduleUrl);
       return alone(
-        threadOf(task.id),
+        task,
         (t) => module.check?.(t.kernel, task.options, task.values, task.shared, t.local) ?? null,
       );
     }
@@ -57,7 +57,7 @@ async function execute(task: CpuTask): Promise<unknown> {
     }
     case "join": {
       const module = await importModule(task.moduleUrl);
-      return alone(threadOf(task.id), (t) => join(t, module, task));
+      return alone(task, (t) => join(t, module, task));
     }
     case "prepare":
       return ofCampaigns().prepareCampaign(threadOf(task.id), task.campaign);
@@ -67,15 +67,15 @@ async function execute(task: CpuTask): Promise<unknown> {
     }
     case "inspect": {
       const { checkKernel } = await import("./inspect.ts");
-      return alone(threadOf(task.id), ({ kernel }) => checkKernel(kernel));
+      return alone(task, ({ kernel }) => checkKernel(kernel));
     }
     case "leaks": {
       const { findLeaks } = await import("../mm/leaks/leaks.ts");
-      return alone(threadOf(task.id), ({ kernel }) => findLeaks(kernel));
+      return alone(task, ({ kernel }) => findLeaks(kernel));
     }
     case "proc": {
       const { answerReport } = await import("./inspect.ts");
-      return alone(threadOf(task.id), ({ kernel }) => answerReport(kernel, task.report));
+      return alone(task, ({ kernel }) => answerReport(kernel, task.report));
     }
     case "lines": {
       const { collectLines } = await import("./line-collect.ts");
@@ -97,17 +97,38 @@ function ofCampaigns(): NonNullable<typeof campaigns> {
   return campaigns ?? bug("this machine is not in explore mode");
 }
 
+type TaskOfMachine = Extract<CpuTask, { readonly id: number }>;
+
 /** Runs `body` on this CPU while no other runs. */
-function alone<T>(thread: CpuThread, body: (thread: CpuThread) => T): T {
-  const { turn, kernel } = thread;
-  turn.enter(1);
-  try {
-    kernel.bringUp(kernel.cpu.id);
+function alone<T>(task: TaskOfMachine, body: (thread: CpuThread) => T): T {
+  const thread = threadOf(task.id);
+  return onTurn(thread, task, 1, () => {
+    thread.kernel.bringUp(thread.kernel.cpu.id);
     const value = body(thread);
-    kernel.takeDown();
+    thread.kernel.takeDown();
     return value;
+  });
+}
+
+/** Runs `body` as one of `parties` CPUs.  When it fails, the machine stops before another CPU gets the turn. */
+function onTurn<T>({ turn }: CpuThread, task: CpuTask, parties: number, body: () => T): T {
+  turn.enter(parties);
+  try {
+    return body();
+  } catch (error) {
+    throw new Failed(failed(error, task));
   } finally {
     turn.leave();
+  }
+}
+
+/** A failure that has been told already. */
+class Failed extends Error {
+  readonly answer: CpuAnswer;
+
+  constructor(answer: CpuAnswer) {
+    super("this CPU has failed");
+    this.answer = answer;
   }
 }
 
@@ -119,15 +140,14 @@ function join(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "
 }
 
 function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "run" }): RunValue {
-  const { kernel, turn, control } = thread;
+  const { kernel, control } = thread;
   const self = cpuControl(task.cpu);
   const doubles = new Float64Array(control.buffer);
   const before = {
     parks: doubles[(self + CpuControl.parks) >> 1],
     slices: doubles[(self + CpuControl.slices) >> 1],
   };
-  turn.enter(kernel.cpus);
-  try {
+  return onTurn(thread, task, kernel.cpus, () => {
     kernel.bringUp(task.cpu);
     kernel.spin.stats.reset();
     kernel.beginRun(task.operations, task.seconds);
@@ -154,9 +174,7 @@ function run(thread: CpuThread, module: KernelModule, task: CpuTask & { kind: "r
       slices: doubles[(self + CpuControl.slices) >> 1] - before.slices,
     };
     return { result, locks, lines: lines === null ? null : packCounts(lines) };
-  } finally {
-    turn.leave();
-  }
+  });
 }
 
 /**

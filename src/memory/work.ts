@@ -27,8 +27,12 @@ export const Work = {
   COMPUTE: 11,
   /** Making one tail page of a freed block ready, beside the accesses to it. */
   TAIL_PREPARE: 12,
+  /** The exchange of two words of this CPU's own by one instruction without a lock prefix (cmpxchg16b). */
+  PAIR_EXCHANGE: 13,
+  /** Saving the interrupt flag and clearing it, and restoring it, where nothing else hides that. */
+  IRQ_SAVE: 14,
 } as const;
 
-export const WORK_CLASSES = 13;
+export const WORK_CLASSES = 15;
 /** The classes that a profile prices. */
 export const WORK_NAMES: readonly string[] = Object.keys(Work).filter((name) => name !== "COMPUTE");

@@ -30,7 +30,7 @@ describe("a run that fails ends with one clear error", () => {
     const { fault, tookMs } = await misbehaving("throw");
     expect(fault).toMatchObject({ kind: "exception", cpu: 2, message: "TypeError: planted exception" });
     expect(fault?.stack).toContain("misbehave.ts");
-    expect(fault?.report).toContain("cpu 0: running");
+    expect(fault?.report).toContain("cpu 2: running");
     expect(tookMs).toBeLessThan(5000);
   });
 

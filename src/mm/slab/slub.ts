@@ -21,6 +21,7 @@ import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
 import { shape } from "../../memory/shape.ts";
 import type { Pointer } from "../../memory/units.ts";
+import { Work } from "../../memory/work.ts";
 import type { PerCpu } from "../../sync/percpu.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import { Gfp, GfpFlag } from "../pages/gfp.ts";
@@ -205,6 +206,7 @@ export class Slub implements ObjectPaths {
   private pairIs(own: Pointer, from: Pointer, tid: number): boolean {
     const { memory } = this;
     reached("slub-no-tid");
+    memory.work(Work.PAIR_EXCHANGE, 1);
     if (interruptible) this.cpu.poll();
     return (
       memory.read(own + cpuField.freelist) === from && (noTid || memory.read(own + cpuField.tid) === tid)

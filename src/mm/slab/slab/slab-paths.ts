@@ -18,6 +18,7 @@ import type { Memory } from "../../../memory/memory.ts";
 import { mutant, reached } from "../../../memory/mutants.ts";
 import { shape } from "../../../memory/shape.ts";
 import type { Pointer } from "../../../memory/units.ts";
+import { Work } from "../../../memory/work.ts";
 import type { PerCpu } from "../../../sync/percpu.ts";
 import type { SpinLocks } from "../../../sync/spinlock.ts";
 import { Gfp, GfpFlag, gfpZone } from "../../pages/gfp.ts";
@@ -89,6 +90,7 @@ export class SlabPaths implements ObjectPaths {
     if ((gfp & F.DIRECT_RECLAIM) !== 0) cpu.mightSleep("kmem_cache_alloc");
     reached("slab-irqs-on");
     const irqs = irqsOn ? 1 : cpu.irqSave();
+    memory.work(Work.IRQ_SAVE, 1);
     const own = this.perCpu.here(memory.read(cache + cacheField.cpuSlab));
     const avail = memory.read(own + arrayField.avail);
     let object = 0;
@@ -106,6 +108,7 @@ export class SlabPaths implements ObjectPaths {
 
   free(cache: CacheRef, object: Pointer): void {
     const irqs = this.cpu.irqSave();
+    this.memory.work(Work.IRQ_SAVE, 1);
     this.freeHere(cache, object);
     this.cpu.irqRestore(irqs);
   }
@@ -115,6 +118,7 @@ export class SlabPaths implements ObjectPaths {
     if ((gfp & F.DIRECT_RECLAIM) !== 0) cpu.mightSleep("kmem_cache_alloc_bulk");
     const before = into.length;
     const irqs = cpu.irqSave();
+    this.memory.work(Work.IRQ_SAVE, 1);
     for (let left = count; left > 0; left--) {
       const object = this.allocHere(cache, gfp);
       if (object === 0) break;
@@ -131,6 +135,7 @@ export class SlabPaths implements ObjectPaths {
 
   freeBulk(cache: CacheRef, objects: readonly Pointer[]): void {
     const irqs = this.cpu.irqSave();
+    this.memory.work(Work.IRQ_SAVE, 1);
     for (const object of objects) this.freeHere(cache, object);
     this.cpu.irqRestore(irqs);
   }
