@@ -7,7 +7,7 @@ import { describeProgram, resolveProgram, workloadNames } from "../../../src/mac
 import { operationsOf, runOn, runWell } from "../../support/run-workload.ts";
 
 const CORRUPTION = join(import.meta.dirname, "../../support/programs/stress-corruption.ts");
-const WORKLOADS = ["lock-stress", "ipi-stress", "percpu-stress", "percpu-churn"];
+const WORKLOADS = ["lock-stress", "ipi-stress", "percpu-stress", "percpu-churn", "tlb-stress", "mm-stress"];
 
 afterAll(destroyIdlePools);
 

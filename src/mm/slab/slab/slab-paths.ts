@@ -89,26 +89,19 @@ export class SlabPaths implements ObjectPaths {
     const { memory, cpu } = this;
     if ((gfp & F.DIRECT_RECLAIM) !== 0) cpu.mightSleep("kmem_cache_alloc");
     reached("slab-irqs-on");
-    const irqs = irqsOn ? 1 : cpu.irqSave();
-    memory.work(Work.IRQ_SAVE, 1);
+    const irqs = irqsOn ? 1 : this.irqSave();
     const own = this.perCpu.here(memory.read(cache + cacheField.cpuSlab));
     const avail = memory.read(own + arrayField.avail);
-    let object = 0;
-    if (avail > 0 && (node === NO_NODE || node === this.memoryNode)) {
-      object = this.pop(own, avail);
-      cpu.irqRestore(irqs);
-    } else {
-      object = this.allocSlow(cache, gfp, node);
-      cpu.irqRestore(irqs);
-      if ((gfp & F.DIRECT_RECLAIM) !== 0) this.reapIfDue();
-    }
+    const isHere = avail > 0 && (node === NO_NODE || node === this.memoryNode);
+    const object = isHere ? this.pop(own, avail) : this.allocSlow(cache, gfp, node);
+    cpu.irqRestore(irqs);
+    if (!isHere && (gfp & F.DIRECT_RECLAIM) !== 0) this.reapIfDue();
     if (object !== 0 && (gfp & F.ZERO) !== 0) this.zero(cache, object);
     return object;
   }
 
   free(cache: CacheRef, object: Pointer): void {
-    const irqs = this.cpu.irqSave();
-    this.memory.work(Work.IRQ_SAVE, 1);
+    const irqs = this.irqSave();
     this.freeHere(cache, object);
     this.cpu.irqRestore(irqs);
   }
@@ -117,8 +110,7 @@ export class SlabPaths implements ObjectPaths {
     const { cpu } = this;
     if ((gfp & F.DIRECT_RECLAIM) !== 0) cpu.mightSleep("kmem_cache_alloc_bulk");
     const before = into.length;
-    const irqs = cpu.irqSave();
-    this.memory.work(Work.IRQ_SAVE, 1);
+    const irqs = this.irqSave();
     for (let left = count; left > 0; left--) {
       const object = this.allocHere(cache, gfp);
       if (object === 0) break;
@@ -134,10 +126,14 @@ export class SlabPaths implements ObjectPaths {
   }
 
   freeBulk(cache: CacheRef, objects: readonly Pointer[]): void {
-    const irqs = this.cpu.irqSave();
-    this.memory.work(Work.IRQ_SAVE, 1);
+    const irqs = this.irqSave();
     for (const object of objects) this.freeHere(cache, object);
     this.cpu.irqRestore(irqs);
+  }
+
+  private irqSave(): number {
+    this.memory.work(Work.IRQ_SAVE, 1);
+    return this.cpu.irqSave();
   }
 
   // ---- alloc ----
