@@ -13,6 +13,7 @@ import type { Memory } from "../memory/memory.ts";
 import { PAGE_BYTES, type Pfn, type Pointer } from "../memory/units.ts";
 import type { PageTables } from "../mm/pgtable/page-tables.ts";
 import { CHANGE_KEEPS, isPresent, PageProt, PteSoft } from "../mm/pgtable/pte.ts";
+import { NO_CEILING } from "../mm/pgtable/table-ranges.ts";
 import type { MmuGather } from "../mm/shootdown/mmu-gather.ts";
 import type { Paging } from "../mm/shootdown/paging.ts";
 import type { AnonPages } from "./anon-pages.ts";
@@ -63,7 +64,7 @@ export class MappedRanges implements PageOps {
     const { paging, vmas } = this.parts;
     const gather = paging.gather(contextOf(mm), true);
     for (const area of areas) this.zapInto(gather, mm, vmas.startOf(area), vmas.endOf(area));
-    paging.ranges.freeTables(gather, 0, end, 0, end);
+    paging.ranges.freeTables(gather, 0, end, 0, NO_CEILING);
     gather.finish();
   }
 

@@ -11,6 +11,7 @@
 import { Errno } from "../memory/errno.ts";
 import type { Memory } from "../memory/memory.ts";
 import { PAGE_BYTES } from "../memory/units.ts";
+import { NO_CEILING } from "../mm/pgtable/table-ranges.ts";
 import type { Accounting } from "./accounting.ts";
 import type { Reserved } from "./maple-tree.ts";
 import { pageAlign } from "./page-align.ts";
@@ -127,7 +128,7 @@ export class Munmap {
     const below = vmas.before(at, start);
     const above = vmas.find(at, end);
     const floor = below === 0 ? 0 : vmas.endOf(below);
-    const ceiling = above === 0 ? this.memory.readFloat64(at + mm.taskSize) : vmas.startOf(above);
+    const ceiling = above === 0 ? NO_CEILING : vmas.startOf(above);
     this.unmapper.unmapRegion(at, areas, floor, ceiling);
     if (accounted > 0) accounting.uncommit(accounted);
     for (const area of areas) {

@@ -14,6 +14,9 @@ import type { PageTables } from "./page-tables.ts";
 const { PRESENT, PSE } = PteBit;
 const mmField = MmContext;
 
+/** The ceiling of what nothing is mapped above.  Linux: USER_PGTABLES_CEILING. */
+export const NO_CEILING = Infinity;
+
 /** Called for each present entry of level 2 in a range, with the part of the range that it covers. */
 export type PmdVisitor = (pmd: Pointer, start: number, end: number) => void;
 
