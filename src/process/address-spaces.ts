@@ -84,6 +84,12 @@ export class AddressSpaces {
     return 0;
   }
 
+  /** Where the heap of a new program begins, empty as yet.  Linux: fs/binfmt_elf.c load_elf_binary, start_brk and brk. */
+  placeHeap(at: MmRef, start: number): void {
+    this.memory.writeFloat64(at + mm.startBrk, start);
+    this.memory.writeFloat64(at + mm.brk, start);
+  }
+
   /** Linux: mmget. */
   get(at: MmRef): void {
     this.memory.add(at + mm.users, 1);

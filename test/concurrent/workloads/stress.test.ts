@@ -11,12 +11,12 @@ const WORKLOADS = ["lock-stress", "ipi-stress", "percpu-stress", "percpu-churn",
 
 afterAll(destroyIdlePools);
 
-test("these are the stress workloads, with the one for pages", async () => {
+test("these are the stress workloads, with those for pages and address spaces", async () => {
   const stressing: string[] = [];
   for (const name of workloadNames()) {
     if ((await describeProgram(resolveProgram(name)))?.stress) stressing.push(name);
   }
-  expect(stressing.toSorted()).toEqual([...WORKLOADS, "page-stress"].toSorted());
+  expect(stressing.toSorted()).toEqual([...WORKLOADS, "page-stress", "mm-stress", "tlb-stress"].toSorted());
 });
 
 describe.each(WORKLOADS)("%s", (workload) => {

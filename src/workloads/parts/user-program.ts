@@ -1,0 +1,94 @@
+/**
+ * A program of one CPU that maps regions of private anonymous memory and uses them.
+ *
+ * With the option `verify` it stamps the first word of each page that it touches, and looks later whether the stamp is
+ * there, and zeros behind it: a page that two mappings have been given, or that was not cleared, is noticed.
+ */
+
+import type { Kernel } from "../../machine/kernel.ts";
+import { bug } from "../../memory/bug.ts";
+import { PAGE_BYTES, WORD_BYTES } from "../../memory/units.ts";
+import { MapFlag } from "../../process/mmap.ts";
+import type { MmRef } from "../../process/vm-area.ts";
+import { Prot } from "../../process/vm-flags.ts";
+import type { OptionDescription } from "../description.ts";
+import type { UserSpaces } from "./user-space.ts";
+
+export const VERIFY_OPTION = {
+  verify: {
+    type: "boolean",
+    default: false,
+    help: "pages are stamped and looked at again; smpsim stress does it unless told not to",
+  },
+} as const satisfies Record<string, OptionDescription>;
+
+/** What `smpsim stress` sets unless it is told otherwise. */
+export const VERIFY_DEFAULTS = { verify: true } as const;
+
+/** One CPU's program: it runs in its address space from `enter` to `leave`. */
+export class UserProgram {
+  readonly mm: MmRef;
+  private readonly kernel: Kernel;
+  /** What the next touch writes. */
+  private stamp = 0;
+
+  constructor(kernel: Kernel, { mms }: UserSpaces) {
+    this.kernel = kernel;
+    this.mm = mms[kernel.cpu.id % mms.length];
+  }
+
+  enter(): void {
+    this.kernel.processes.use(this.mm);
+  }
+
+  /** All CPUs are through: until then an address space is loaded wherever its program runs. */
+  leave(): void {
+    this.kernel.gate();
+    this.kernel.processes.use(0);
+  }
+
+  /** A new region of private anonymous memory, at `address` or where there is room (0). */
+  map(pages: number, address = 0): number {
+    const { calls } = this.kernel.processes;
+    const flags = MapFlag.PRIVATE | MapFlag.ANONYMOUS | (address === 0 ? 0 : MapFlag.FIXED);
+    const bytes = pages * PAGE_BYTES;
+    const prot = Prot.READ | Prot.WRITE;
+    const start = calls.mmap(this.mm, { address, bytes, prot, flags, file: null, offset: 0 });
+    if (start < 0) bug(`cpu ${this.kernel.cpu.id}: mmap of ${pages} pages gives ${start}`);
+    return start;
+  }
+
+  unmap(start: number, pages: number): void {
+    const result = this.kernel.processes.calls.munmap(this.mm, start, pages * PAGE_BYTES);
+    if (result !== 0) bug(`cpu ${this.kernel.cpu.id}: munmap of ${pages} pages gives ${result}`);
+  }
+
+  /** Writes to each page; what, is told by `stampOf`. */
+  touch(start: number, pages: number): void {
+    const { user } = this.kernel.paging;
+    this.stamp = (this.stamp + 1) & 0x3f_ffff;
+    const value = this.lastStamp;
+    for (let page = 0; page < pages; page++) user.write(start + page * PAGE_BYTES, value);
+  }
+
+  /** What the last `touch` has written: no two CPUs' are equal. */
+  get lastStamp(): number {
+    return (this.stamp << 8) | this.kernel.cpu.id;
+  }
+
+  /** Each page has `stamp` in its first word, and zeros in the others that are looked at. */
+  verify(start: number, pages: number, stamp: number): void {
+    const { user } = this.kernel.paging;
+    for (let page = 0; page < pages; page++) {
+      const at = start + page * PAGE_BYTES;
+      const found = user.read(at);
+      if (found !== stamp) this.wrong(at, `holds ${found}, ${stamp} was written`);
+      const behind = user.read(at + WORD_BYTES) | user.read(at + PAGE_BYTES - WORD_BYTES);
+      if (behind !== 0) this.wrong(at, `was not cleared: it holds ${behind}`);
+    }
+  }
+
+  private wrong(address: number, what: string): never {
+    bug(`cpu ${this.kernel.cpu.id}: the page at 0x${address.toString(16)} ${what}`);
+  }
+}

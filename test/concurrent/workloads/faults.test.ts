@@ -1,0 +1,100 @@
+/** Page faults, mappings and their shootdowns by CPUs of one address space and of several: values, counts, nothing left. */
+
+import { afterAll, describe, expect, test } from "vitest";
+import type { MachineConfig } from "../../../src/machine/config.ts";
+import { destroyIdlePools } from "../../../src/machine/pool.ts";
+import type { RunResult } from "../../../src/machine/program.ts";
+import { metricOf, operationsOf, runOn, runWell } from "../../support/run-workload.ts";
+
+afterAll(destroyIdlePools);
+
+const MACHINES: readonly [string, MachineConfig, number][] = [
+  ["2 CPUs", { cpus: 2, seed: 81 }, 10],
+  ["5 CPUs that run freely", { cpus: 5, tokens: "free", seed: 82 }, 2],
+  ["4 CPUs, simulated time", { cpus: 4, mode: "virtual", seed: 83 }, 2],
+];
+const PAGES = 12;
+
+describe.each(MACHINES)("%s", (_name, config, rounds) => {
+  test.each([
+    ["page_fault1", "thread"],
+    ["page_fault1", "process"],
+    ["brk1", "thread"],
+    ["brk1", "process"],
+    ["mmap1", "thread"],
+    ["tlb_flush", "process"],
+  ])("%s, mode %s", async (workload, mode) => {
+    const options = { mode, pages: PAGES };
+    await runWell({ memory: "16MiB", ...config }, workload, {
+      operations: rounds * PAGES,
+      options: workload === "mmap1" ? options : { ...options, verify: true },
+    });
+  });
+
+  test.each(["local", "pipeline", "global"])("mapbench, pattern %s", async (pattern) => {
+    const options = { pattern, pages: PAGES, verify: true };
+    const result = await runWell({ memory: "16MiB", ...config }, "mapbench", {
+      operations: rounds * PAGES,
+      options,
+    });
+    expect(operationsOf(result, "map")).toEqual(new Array(config.cpus).fill(rounds * PAGES));
+    // All CPUs have the address space loaded, so each unmapping reaches each of the others.
+    expect(metricOf(result, "shootdowns")).toBe(config.cpus! * rounds);
+    expect(metricOf(result, "targets a shootdown")).toBe(config.cpus! - 1);
+  });
+});
+
+test("without locks of VMAs faults and changes of the address space shut each other out", async () => {
+  const config: MachineConfig = { cpus: 3, memory: "16MiB", vmaLock: "off", seed: 84 };
+  await runWell(config, "page_fault1", { operations: 60, options: { pages: 12, verify: true } });
+  await runWell(config, "mm-stress", { operations: 500 });
+});
+
+describe("shootdowns are counted exactly", () => {
+  const flush = (mode: string, cpus: number): Promise<RunResult> =>
+    runWell({ cpus, memory: "16MiB", seed: 85 }, "tlb_flush", { operations: 40, options: { mode } });
+
+  test("each one of a thread reaches all others", async () => {
+    const result = await flush("thread", 3);
+    expect(metricOf(result, "shootdowns")).toBe(120);
+    expect(metricOf(result, "shootdowns an operation")).toBe(1);
+    expect(metricOf(result, "targets a shootdown")).toBe(2);
+    expect(metricOf(result, "time of its call a shootdown")).toBeGreaterThan(0);
+  });
+
+  test("processes of their own need none", async () => {
+    expect(metricOf(await flush("process", 3), "shootdowns")).toBe(0);
+  });
+});
+
+test("with locks of VMAs CPUs that fault in one address space hardly take mmap_lock", async () => {
+  const taken = async (vmaLock: "6.12" | "off"): Promise<number> => {
+    const config: MachineConfig = { cpus: 2, memory: "16MiB", mode: "virtual", seed: 86, vmaLock };
+    const options = { pattern: "local", pages: 64 };
+    const { locks } = await runWell(config, "mapbench", { operations: 64, options });
+    return locks.find(({ name }) => name === "&mm->mmap_lock")!.acquisitions;
+  };
+  // A region of each CPU: to map, to unmap, the first fault; and then each fault, or none.
+  expect(await taken("6.12")).toBe(2 * 3);
+  expect(await taken("off")).toBe(2 * (2 + 64));
+});
+
+test("a fault that installs its page over another CPU's is noticed", async () => {
+  const config: MachineConfig = { cpus: 4, mode: "virtual", memory: "16MiB", seed: 87 };
+  const { fault } = await runOn({ ...config, mutants: ["anon-fault-no-recheck"] }, "mapbench", {
+    operations: 200,
+    options: { pattern: "global", pages: 4, verify: true },
+  });
+  expect(fault?.message).toMatch(/holds|P3|P4|pages are free/);
+});
+
+test("a region that does not fit the memory is refused with the pages that do", async () => {
+  const { fault } = await runOn({ cpus: 2, memory: "16MiB" }, "page_fault1", {
+    operations: 1,
+    options: { pages: 4000 },
+  });
+  expect(fault?.kind).toBe("usage");
+  expect(fault?.message).toMatch(
+    /^page_fault1: option pages: 4000 is not valid on 2 CPUs with this memory; valid are 1 to \d+$/,
+  );
+});
