@@ -16,7 +16,7 @@ import { type MmRef, MmStruct } from "./vm-area.ts";
 import { VmFlag } from "./vm-flags.ts";
 
 const mm = MmStruct;
-const { EXEC, WRITE, SHARED, GROWSDOWN, NORESERVE } = VmFlag;
+const { EXEC, WRITE, SHARED, GROWSDOWN, NORESERVE, LOCKED } = VmFlag;
 
 const Globals = struct("vm_commit", {
   /** Linux: sysctl vm.overcommit_memory, vm.overcommit_ratio. */
@@ -89,6 +89,11 @@ export class Accounting {
     return isEnough;
   }
 
+  /** Commits what is mapped already, whether there is enough or not.  Linux: vm_acct_memory. */
+  commitAlways(pages: number): void {
+    this.add(pages);
+  }
+
   /** Linux: vm_unacct_memory. */
   uncommit(pages: number): void {
     this.add(-pages);
@@ -114,6 +119,15 @@ export class Accounting {
     return (
       !isData(flags) ||
       memory.readFloat64(at + mm.dataVm) + pages <= memory.readFloat64(at + mm.limitDataPages)
+    );
+  }
+
+  /** Whether the limit on locked memory allows `pages` more of a VMA with these flags.  Linux: mlock_future_ok. */
+  mayLock(at: MmRef, flags: number, pages: number): boolean {
+    const { memory } = this;
+    return (
+      (flags & LOCKED) === 0 ||
+      memory.readFloat64(at + mm.lockedVm) + pages <= memory.readFloat64(at + mm.limitLockedPages)
     );
   }
 

@@ -156,7 +156,7 @@ export class Mmap {
     if (isFixed && address < MMAP_MIN_ADDR) return failed(Errno.EPERM);
     if ((flags & m.FIXED_NOREPLACE) !== 0 && vmas.overlapping(at, address, address + bytes).length > 0)
       return failed(Errno.EEXIST);
-    if (!this.mayLock(at, asked, bytes)) return failed(Errno.EAGAIN);
+    if (!this.accounting.mayLock(at, asked, bytes / PAGE_BYTES)) return failed(Errno.EAGAIN);
     const typed = file === null ? anonymousFlags(flags, asked) : fileFlags(file, flags, prot, asked);
     if (typed < 0) return failed(-typed);
     const isReserved = (flags & m.NORESERVE) === 0 || this.accounting.mode === Overcommit.NEVER;
@@ -252,16 +252,6 @@ export class Mmap {
   /** The VMAs stay cut, as in Linux: the next change may merge them again. */
   private giveUp(old: Unmapping): void {
     this.vmas.trees.abandon(old.reserved);
-  }
-
-  /** Linux: mlock_future_ok. */
-  private mayLock(at: MmRef, flags: number, bytes: number): boolean {
-    if ((flags & f.LOCKED) === 0) return true;
-    const { memory } = this;
-    return (
-      memory.readFloat64(at + mm.lockedVm) + bytes / PAGE_BYTES <=
-      memory.readFloat64(at + mm.limitLockedPages)
-    );
   }
 }
 

@@ -62,8 +62,13 @@ export class Munmap {
 
   /** The system call: 0, -EINVAL or -ENOMEM.  @may-sleep */
   munmap(at: MmRef, start: number, bytes: number): number {
+    this.vmas.locks.writeLock(at);
+    return this.unmapAndUnlock(at, start, bytes);
+  }
+
+  /** The same as the end of a change for which mmap_lock was taken.  @holds mmap_lock, and drops it */
+  unmapAndUnlock(at: MmRef, start: number, bytes: number): number {
     const { locks } = this.vmas;
-    locks.writeLock(at);
     const range = this.rangeOf(at, start, bytes);
     const unmapping = range === null ? null : this.gather(at, range.start, range.end);
     if (range === null || unmapping === null) {

@@ -21,13 +21,17 @@ import { AddressSpaces } from "./address-spaces.ts";
 import { AnonPages } from "./anon-pages.ts";
 import { AnonVmas } from "./anon-vma.ts";
 import { Brk } from "./brk.ts";
+import { TableCopier } from "./copy-tables.ts";
 import { Faults } from "./faults.ts";
+import { Fork } from "./fork.ts";
 import { Madvise } from "./madvise.ts";
 import { MapleTrees } from "./maple-tree.ts";
 import { MappedRanges } from "./mapped-ranges.ts";
 import { Mlock } from "./mlock.ts";
 import { Mmap } from "./mmap.ts";
+import { TableMover } from "./move-tables.ts";
 import { Mprotect } from "./mprotect.ts";
+import { Mremap } from "./mremap.ts";
 import { Munmap } from "./munmap.ts";
 import { ProcessCaches } from "./process-caches.ts";
 import { Rss } from "./rss.ts";
@@ -155,6 +159,9 @@ export class Processes {
     const { vmas, merge, accounting } = this;
     const areas = new UnmappedAreas(vmas);
     const munmap = new Munmap({ vmas, accounting, unmapper: pageOps });
+    const { tables, ranges, shootdown } = this.parts.paging;
+    const mover = new TableMover({ tables, shootdown, anonVmas: this.anonVmas });
+    const copier = new TableCopier({ ranges, vmas, anonPages: this.anonPages, rss: this.rss });
     const own = { vmas, merge, accounting, areas, munmap, pageOps };
     const mlock = new Mlock(own);
     return new SystemCalls({
@@ -163,6 +170,8 @@ export class Processes {
       mprotect: new Mprotect(own),
       madvise: new Madvise(own),
       mlock,
+      mremap: new Mremap({ ...own, mover }),
+      fork: new Fork({ ...own, spaces: this.spaces, shootdown, copier }),
       brk: new Brk({ ...own, mlock }),
     });
   }

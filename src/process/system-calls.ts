@@ -1,20 +1,23 @@
 /**
  * System calls on an address space, as a program makes them: numbers in, a number or a negated errno out.
  *
- * Linux: mm/mmap.c, mm/mprotect.c, mm/madvise.c, mm/mlock.c, mm/mincore.c.
+ * Linux: mm/mmap.c, mm/mprotect.c, mm/madvise.c, mm/mlock.c, mm/mincore.c, mm/mremap.c,
+ * kernel/fork.c.
  */
 
 import { Errno } from "../memory/errno.ts";
 import { PAGE_BYTES } from "../memory/units.ts";
 import type { Brk } from "./brk.ts";
+import type { Fork } from "./fork.ts";
 import type { Madvise } from "./madvise.ts";
 import type { Mlock } from "./mlock.ts";
 import type { Mmap, MmapRequest } from "./mmap.ts";
 import type { Mprotect } from "./mprotect.ts";
+import type { Mremap, MremapRequest } from "./mremap.ts";
 import type { Munmap } from "./munmap.ts";
 import { pageAlign, wrappedEnd } from "./page-align.ts";
 import type { PageOps } from "./page-ops.ts";
-import type { MmRef } from "./vm-area.ts";
+import { type MmRef, MmStruct } from "./vm-area.ts";
 import type { Vmas } from "./vmas.ts";
 
 export interface SystemCallParts {
@@ -24,6 +27,8 @@ export interface SystemCallParts {
   readonly madvise: Madvise;
   readonly mlock: Mlock;
   readonly brk: Brk;
+  readonly mremap: Mremap;
+  readonly fork: Fork;
   readonly vmas: Vmas;
   readonly pageOps: PageOps;
 }
@@ -48,6 +53,18 @@ export class SystemCalls {
     return this.parts.munmap.munmap(mm, start, bytes);
   }
 
+  /** The address, or a negated errno. */
+  mremap(mm: MmRef, request: MremapRequest): number {
+    const { value, populateStart, populateBytes } = this.parts.mremap.mremap(mm, request);
+    if (populateBytes > 0) this.locking.populate(mm, populateStart, populateBytes, true);
+    return value;
+  }
+
+  /** A child's address space, which its caller ends; or -ENOMEM. */
+  fork(mm: MmRef): MmRef {
+    return this.parts.fork.fork(mm);
+  }
+
   mprotect(mm: MmRef, start: number, bytes: number, prot: number): number {
     return this.parts.mprotect.mprotect(mm, start, bytes, prot);
   }
@@ -66,6 +83,7 @@ export class SystemCalls {
     if (start % PAGE_BYTES !== 0) return -Errno.EINVAL;
     const end = wrappedEnd(start, pageAlign(bytes));
     if (end < start || (bytes > 0 && end === start)) return -Errno.ENOMEM;
+    if (end > vmas.memory.readFloat64(mm + MmStruct.taskSize)) return -Errno.ENOMEM;
     vmas.locks.readLock(mm);
     const resident: number[] = [];
     for (let from = start; from < end; ) {

@@ -33,6 +33,8 @@ export interface MergeRange {
   readonly anonVma: number;
   /** The VMA that has the range now; 0 for a new one. */
   readonly middle: VmaRef;
+  /** The VMA elsewhere whose pages will be moved into the range. */
+  readonly copiedFrom?: VmaRef;
 }
 
 /** 0: nothing merges; -ENOMEM; else the VMA that has the range now. */
@@ -165,7 +167,8 @@ export class VmaMerge {
     if (reserved === null) return -Errno.ENOMEM;
     vmas.locks.startWrite(target);
     for (const area of gone) vmas.locks.startWrite(area);
-    for (const area of gone) {
+    const { copiedFrom = 0 } = range;
+    for (const area of copiedFrom === 0 ? gone : [copiedFrom, ...gone]) {
       if (this.shareAnon(target, area)) continue;
       vmas.trees.abandon(reserved);
       return -Errno.ENOMEM;
@@ -222,7 +225,10 @@ export class VmaMerge {
     const { vmas } = this;
     const theirs = this.memory.load(area + vma.anonVma);
     if (theirs === range.anonVma) return true;
-    if (theirs === 0) return range.middle !== 0 && vmas.anonVmas.isSingular(range.middle);
+    if (theirs === 0) {
+      const source = range.middle === 0 ? (range.copiedFrom ?? 0) : range.middle;
+      return source === 0 || vmas.anonVmas.isSingular(source);
+    }
     return range.anonVma === 0 && vmas.anonVmas.isSingular(area);
   }
 

@@ -253,6 +253,12 @@ export class Vmas {
     return 0;
   }
 
+  /** Gives a VMA of the same address space the anonymous maps of `from`; false without memory.  @holds mmap_lock */
+  cloneAnon(to: VmaRef, from: VmaRef): boolean {
+    this.memory.store(to + vma.anonVma, this.memory.load(from + vma.anonVma));
+    return this.anonVmas.clone(to, from);
+  }
+
   /** The same, unless the address space has as many VMAs as it may.  Linux: split_vma. */
   splitLimited(at: MmRef, area: VmaRef, address: number, newBelow: boolean): number {
     if (this.memory.read(at + mm.mapCount) >= MAX_MAP_COUNT) return -Errno.ENOMEM;
@@ -296,11 +302,6 @@ export class Vmas {
   }
 
   // ---- parts ----
-
-  private cloneAnon(to: VmaRef, from: VmaRef): boolean {
-    this.memory.store(to + vma.anonVma, this.memory.load(from + vma.anonVma));
-    return this.anonVmas.clone(to, from);
-  }
 
   private alloc(): VmaRef {
     const { memory, slabs, caches } = this;

@@ -21,20 +21,40 @@ export class Arena {
   readonly base: number;
   readonly pages: number;
 
-  constructor(kernel: Kernel, header: TraceHeader) {
-    const { processes } = kernel;
+  private constructor(kernel: Kernel, mm: MmRef, base: number, pages: number) {
     this.kernel = kernel;
-    this.base = Number(header.base);
-    this.pages = header.pages;
-    processes.start();
-    this.mm = processes.spaces.make();
-    if (this.mm === 0) throw new Error("no memory for an address space");
-    const taskSize = kernel.memory.readFloat64(this.mm + MmStruct.taskSize);
-    this.occupy(MMAP_MIN_ADDR, this.base);
-    this.occupy(this.base + this.pages * PAGE_BYTES, taskSize);
-    processes.use(this.mm);
+    this.mm = mm;
+    this.base = base;
+    this.pages = pages;
   }
 
+  /** The empty world; the program that runs here is in it. */
+  static make(kernel: Kernel, header: TraceHeader): Arena {
+    const { processes } = kernel;
+    processes.start();
+    const mm = processes.spaces.make();
+    if (mm === 0) throw new Error("no memory for an address space");
+    const arena = new Arena(kernel, mm, Number(header.base), header.pages);
+    const taskSize = kernel.memory.readFloat64(mm + MmStruct.taskSize);
+    arena.occupy(MMAP_MIN_ADDR, arena.base);
+    arena.occupy(arena.address(arena.pages), taskSize);
+    processes.use(mm);
+    return arena;
+  }
+
+  /** A child's copy, in which nobody runs yet. */
+  fork(): Arena {
+    const mm = this.kernel.processes.calls.fork(this.mm);
+    if (mm < 0) throw new Error("no memory for a child");
+    return new Arena(this.kernel, mm, this.base, this.pages);
+  }
+
+  /** The program goes on in this address space. */
+  enter(): void {
+    this.kernel.processes.use(this.mm);
+  }
+
+  /** Its only user leaves; the program is in no address space then. */
   end(): void {
     const { processes } = this.kernel;
     processes.use(0);

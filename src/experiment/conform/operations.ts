@@ -8,6 +8,7 @@ import { PAGE_BYTES } from "../../memory/units.ts";
 import { Madvice } from "../../process/madvise.ts";
 import { Mlock2Flag } from "../../process/mlock.ts";
 import { MapFlag } from "../../process/mmap.ts";
+import { MremapFlag } from "../../process/mremap.ts";
 import { UserSignal } from "../../process/user-signal.ts";
 import { Prot } from "../../process/vm-flags.ts";
 import { type Arena, protOf } from "./arena.ts";
@@ -37,6 +38,8 @@ const MAP_NAMES: Readonly<Record<string, number>> = {
   NONBLOCK: MapFlag.NONBLOCK,
 };
 
+const MREMAP_NAMES: Readonly<Record<string, number>> = { ...MremapFlag, UNKNOWN: 8 };
+
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   mmap,
   munmap: (arena, args) => plain(calls(arena).munmap(arena.mm, startOf(arena, args), bytesOf(args))),
@@ -59,6 +62,17 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   mincore: (arena, args) => {
     const result = calls(arena).mincore(arena.mm, startOf(arena, args), bytesOf(args));
     return typeof result === "number" ? plain(result) : { ret: { ok: 0 }, val: result.join("") };
+  },
+  mremap: (arena, args) => {
+    const names = args.flags as readonly string[];
+    const value = calls(arena).mremap(arena.mm, {
+      address: startOf(arena, args),
+      oldBytes: wrapped(number(args.old) * PAGE_BYTES + number(args.oldb)),
+      newBytes: wrapped(number(args.new) * PAGE_BYTES + number(args.newb)),
+      flags: names.reduce((all, name) => all | MREMAP_NAMES[name], 0),
+      to: args.to === undefined ? 0 : arena.address(number(args.to), number(args.tob)),
+    });
+    return value < 0 ? plain(value) : { ret: { page: arena.pageOf(value) } };
   },
   read: (arena, args) => access(arena, args, false),
   write: (arena, args) => access(arena, args, true),
@@ -118,11 +132,10 @@ const number = (value: TraceArgs[string] | undefined): number => Number(value ??
 const startOf = (arena: Arena, args: TraceArgs): number =>
   arena.address(number(args.page), number(args.byte));
 
+const bytesOf = (args: TraceArgs): number => wrapped(number(args.npages) * PAGE_BYTES + number(args.nbytes));
+
 /** Lengths wrap as 64 bits do. */
-function bytesOf(args: TraceArgs): number {
-  const bytes = number(args.npages) * PAGE_BYTES + number(args.nbytes);
-  return bytes >= 2 ** 64 ? bytes - 2 ** 64 : bytes;
-}
+const wrapped = (bytes: number): number => (bytes >= 2 ** 64 ? bytes - 2 ** 64 : bytes);
 
 function protection(args: TraceArgs): number {
   const extra =

@@ -44,36 +44,78 @@ const FIELDS = [
 ];
 const ORDER = [0, 1, 2, 3, 4, 10, 5, 6, 7, 8, 9, 11];
 
+/** How a list of records ended: `stop` is null when all were equal. */
+interface Progress {
+  readonly equal: number;
+  readonly stop: { difference: Difference } | { skipped: string } | null;
+}
+
+/** What a process's mappings were after its last record. */
+interface Chain {
+  maps: readonly TraceMap[];
+}
+
 export function replay(kernel: Kernel, trace: Trace): ReplayResult {
-  const arena = new Arena(kernel, trace.header);
-  let maps: readonly TraceMap[] = [];
+  const arena = Arena.make(kernel, trace.header);
+  const { equal, stop } = replayList(arena, trace.records, { maps: [] });
+  arena.end();
+  return { equal, difference: null, skipped: null, ...stop };
+}
+
+function replayList(arena: Arena, records: readonly TraceRecord[], chain: Chain): Progress {
+  const { kernel } = arena;
   let equal = 0;
-  for (const record of trace.records) {
-    const faultsBefore = faultsOf(kernel);
-    kernel.cpu.tlb.flushAll();
-    const done = perform(arena, record);
-    if (done === null) {
-      arena.end();
-      return { equal, difference: null, skipped: record.op };
-    }
-    const faults = faultsOf(kernel) - faultsBefore;
-    maps = record.maps ?? maps;
-    const difference =
-      compare(record, "ret", record.ret, done.ret) ??
-      compare(record, "val", record.val ?? null, done.val ?? null) ??
-      compareMaps(record, maps, arena.maps()) ??
-      compare(record, "minflt", record.minflt ?? 0, faults);
-    if (difference !== null) {
-      arena.end();
-      return { equal, difference, skipped: null };
-    }
+  for (const record of records) {
+    const stop = record.op === "fork" ? replayFork(arena, record, chain) : replayOne(arena, record, chain);
+    if (stop !== null) return { equal, stop };
     checkSpaces(kernel);
     equal++;
     kernel.cpu.endOperation();
   }
-  arena.end();
-  return { equal, difference: null, skipped: null };
+  return { equal, stop: null };
 }
+
+function replayOne(arena: Arena, record: TraceRecord, chain: Chain): Progress["stop"] {
+  const { kernel } = arena;
+  chain.maps = record.maps ?? chain.maps;
+  // The first record of a child: what it begins with.
+  if (record.op === "start") return stopAt(compareMaps(record, chain.maps, arena.maps()));
+  const faultsBefore = faultsOf(kernel);
+  kernel.cpu.tlb.flushAll();
+  const done = perform(arena, record);
+  if (done === null) return { skipped: record.op };
+  const faults = faultsOf(kernel) - faultsBefore;
+  return stopAt(
+    compare(record, "ret", record.ret, done.ret) ??
+      compare(record, "val", record.val ?? null, done.val ?? null) ??
+      compareMaps(record, chain.maps, arena.maps()) ??
+      compare(record, "minflt", record.minflt ?? 0, faults),
+  );
+}
+
+/** The parent goes on, then the child runs and ends, then the parent is looked at. */
+function replayFork(arena: Arena, record: TraceRecord, chain: Chain): Progress["stop"] {
+  const child = arena.fork();
+  const inParent = nested(record, "parent", replayList(arena, record.parent ?? [], chain));
+  child.enter();
+  const inChild = inParent ?? nested(record, "child", replayList(child, record.child ?? [], { maps: [] }));
+  child.end();
+  arena.enter();
+  if (inChild !== null) return inChild;
+  chain.maps = record.maps ?? chain.maps;
+  return stopAt(compareMaps(record, chain.maps, arena.maps()));
+}
+
+/** A difference within a fork has the fork's number, and its own before the field. */
+function nested({ i, op }: TraceRecord, who: string, { stop }: Progress): Progress["stop"] {
+  if (stop === null || "skipped" in stop) return stop;
+  const { difference } = stop;
+  const field = `${who} ${difference.i} ${difference.op}: ${difference.field}`;
+  return { difference: { ...difference, i, op, field } };
+}
+
+const stopAt = (difference: Difference | null): Progress["stop"] =>
+  difference === null ? null : { difference };
 
 function compareMaps(
   record: TraceRecord,

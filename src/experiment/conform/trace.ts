@@ -44,6 +44,9 @@ export interface TraceRecord {
   readonly val?: TraceValue;
   /** Left out when they are as before. */
   readonly maps?: readonly TraceMap[];
+  /** Of a fork: what the parent does while the child waits, and what the child does then. */
+  readonly parent?: readonly TraceRecord[];
+  readonly child?: readonly TraceRecord[];
 }
 
 export interface Trace {
