@@ -1,18 +1,21 @@
 /**
- * CPUs in one address space map, write, protect and unmap at random.
+ * CPUs in one address space map, write, protect, move and unmap at random; now and then one forks.
  *
  * Each CPU has a range of its own, of which it knows every word: what it reads must be what it wrote since the page was last
- * mapped, and an access must fail exactly where its rights say so.  And there is a range for all: there a word is zero or
+ * mapped, and an access must fail exactly where its rights say so.  A child finds the same, and what it writes nobody
+ * else sees.  And there is a range for all: there a word is zero or
  * what its one writer puts there, wherever pages come and go under the reader.
  */
 
 import type { Kernel } from "../machine/kernel.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { bug } from "../memory/bug.ts";
+import { Errno } from "../memory/errno.ts";
 import { PAGE_BYTES, WORD_BYTES } from "../memory/units.ts";
 import { checkSpaces } from "../process/check-spaces.ts";
 import { Madvice } from "../process/madvise.ts";
 import { MapFlag } from "../process/mmap.ts";
+import { MremapFlag } from "../process/mremap.ts";
 import { UserSignal } from "../process/user-signal.ts";
 import { type MmRef, MmStruct } from "../process/vm-area.ts";
 import { Prot } from "../process/vm-flags.ts";
@@ -21,7 +24,7 @@ import type { WorkloadDescription } from "./description.ts";
 export const describe: WorkloadDescription = {
   name: "mm-stress",
   summary:
-    "CPUs of one address space map, write, protect and unmap at random; values and rights are checked.",
+    "CPUs of one address space map, write, protect, move, unmap and fork at random; values and rights are checked.",
   phases: ["stress"],
   operation: "one system call or access",
   options: {
@@ -41,6 +44,8 @@ const { READ, WRITE } = Prot;
 const { PRIVATE, ANONYMOUS, FIXED } = MapFlag;
 /** Ranges begin a page table apart or less: neighbours share some. */
 const START = 2 ** 40 + 37 * PAGE_BYTES;
+/** A fork costs as much as many other operations: one in so many that are chosen. */
+const FORK_IN = 4;
 /** Holes between ranges, pages. */
 const GAP = 3;
 
@@ -134,12 +139,14 @@ class OwnRange {
     const { kernel } = this;
     const { random } = kernel.cpu;
     const piece = pieceOf(kernel, this.rights.length);
-    const what = random.below(16);
+    const what = random.below(18);
     if (what < 2) this.map(piece, random.below(2) === 0 ? READ | WRITE : READ);
     else if (what === 2) this.unmap(piece);
     else if (what === 3) this.protect(piece, random.below(3));
     else if (what === 4) this.drop(piece);
-    else if (what < 11) this.write(piece.first, random.next() | 1);
+    else if (what === 5) this.move(piece, random.below(this.rights.length - piece.count + 1));
+    else if (what === 6 && random.below(FORK_IN) === 0) this.fork(piece);
+    else if (what < 13) this.write(piece.first, random.next() | 1);
     else this.read(piece.first);
   }
 
@@ -180,6 +187,46 @@ class OwnRange {
   private drop({ first, count }: Piece): void {
     this.kernel.processes.calls.madvise(this.mm, this.at(first), count * PAGE_BYTES, Madvice.DONTNEED);
     for (let page = first; page < first + count; page++) this.words[page] = 0;
+  }
+
+  private move({ first, count }: Piece, to: number): void {
+    const { calls } = this.kernel.processes;
+    const bytes = count * PAGE_BYTES;
+    const overlaps = first < to + count && to < first + count;
+    const flags = MremapFlag.MAYMOVE | MremapFlag.FIXED;
+    const request = { address: this.at(first), oldBytes: bytes, newBytes: bytes, flags, to: this.at(to) };
+    const result = calls.mremap(this.mm, request);
+    const wanted = overlaps ? -Errno.EINVAL : this.rights[first] === UNMAPPED ? -Errno.EFAULT : this.at(to);
+    this.expect("mremap", result, wanted);
+    if (result < 0) return;
+    // What lies over a hole of the old range stays.
+    for (let page = 0; page < count; page++) {
+      if (this.rights[first + page] === UNMAPPED) continue;
+      this.rights[to + page] = this.rights[first + page];
+      this.words[to + page] = this.words[first + page];
+      this.rights[first + page] = UNMAPPED;
+      this.words[first + page] = 0;
+    }
+  }
+
+  /** The child finds what its parent has, and writes other values over it. */
+  private fork({ first, count }: Piece): void {
+    const { processes } = this.kernel;
+    const words = [...this.words];
+    const child = processes.calls.fork(this.mm);
+    if (child < 0) return; // no memory: not now
+    processes.use(child);
+    for (let page = first; page < first + count; page++) {
+      this.read(page);
+      this.write(page, ~words[page]);
+      this.read(page);
+    }
+    processes.use(this.mm);
+    processes.spaces.put(child);
+    words.forEach((word, page) => {
+      this.words[page] = word;
+    });
+    for (let page = first; page < first + count; page++) this.read(page);
   }
 
   private write(page: number, value: number): void {
