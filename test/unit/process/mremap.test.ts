@@ -74,6 +74,22 @@ class Program {
     return memory.load(paging.tables.pmdOffset(contextOf(this.mm), address));
   }
 
+  /** Does `body` with the first object allocation failing, then the second, and so on, until it succeeds; how often it failed. */
+  withFailures(body: () => number): number {
+    const { slabs } = this.kernel;
+    const { alloc } = slabs;
+    for (let failing = 1; failing < 100; failing++) {
+      let left = failing;
+      slabs.alloc = (...args) => (--left === 0 ? 0 : alloc.apply(slabs, args));
+      const result = body();
+      slabs.alloc = alloc;
+      checkSpaces(this.kernel);
+      if (result >= 0) return failing - 1;
+      expect(result).toBe(-Errno.ENOMEM);
+    }
+    throw new Error("it never succeeds");
+  }
+
   /** Everything goes, and nothing is left. */
   end(): void {
     const { kernel } = this;
@@ -197,6 +213,22 @@ describe("mremap", () => {
     program.end();
   });
 
+  test("whichever object cannot be had, the mapping stays whole", () => {
+    const program = new Program();
+    program.map(BASE, 5);
+    program.fill(BASE, 5, 1);
+    const to = BASE + 50 * PAGE;
+    const failures = program.withFailures(() => {
+      expect(program.words(BASE, 5)).toEqual([1, 2, 3, 4, 5]);
+      return program.remap(BASE + PAGE, 2, 3, MAYMOVE | FIXED, to);
+    });
+    expect(failures).toBeGreaterThan(3);
+    // The pages have moved, and then the old mapping could not be cut: as in Linux it stays, and is empty.
+    expect(program.words(BASE, 5)).toEqual([1, 0, 0, 4, 5]);
+    expect(program.words(to, 3)).toEqual([2, 3, 0]);
+    program.end();
+  });
+
   test("refuses what leaves no spare mappings", () => {
     const program = new Program();
     program.map(BASE, 1);
@@ -275,6 +307,25 @@ describe("fork", () => {
       checkSpaces(program.kernel);
     }
     expect(program.words(BASE, 2)).toEqual([1, 2]);
+    program.end();
+  });
+
+  test("whichever object cannot be had, there is no half child", () => {
+    const program = new Program();
+    program.map(BASE, 2);
+    program.map(BASE + 4 * PAGE, 2);
+    program.fill(BASE, 2, 1);
+    program.fill(BASE + 4 * PAGE, 1, 5);
+    let child = 0;
+    const failures = program.withFailures(() => {
+      child = program.kernel.processes.calls.fork(program.mm);
+      return child;
+    });
+    expect(failures).toBeGreaterThan(6);
+    program.kernel.processes.use(child);
+    expect(program.words(BASE, 6)).toEqual([1, 2, "MAPERR", "MAPERR", 5, 0]);
+    program.kernel.processes.use(program.mm);
+    program.kernel.processes.spaces.put(child);
     program.end();
   });
 
