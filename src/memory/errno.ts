@@ -12,6 +12,7 @@ export const Errno = {
   EEXIST: 17,
   ENODEV: 19,
   EINVAL: 22,
+  EFBIG: 27,
   ENOSPC: 28,
   ETIME: 62,
   EOVERFLOW: 75,

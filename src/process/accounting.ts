@@ -79,7 +79,7 @@ export class Accounting {
     return Math.floor((this.totalPages() * this.memory.read(this.at + Globals.ratioPercent)) / 100);
   }
 
-  /** Commits `pages` for an address space, unless that is too much.  Linux: security_vm_enough_memory_mm. */
+  /** Commits `pages` for an address space or a file (0), unless that is too much.  Linux: security_vm_enough_memory_mm. */
   commit(at: MmRef, pages: number): boolean {
     const { mode } = this;
     this.add(pages);
@@ -132,7 +132,8 @@ export class Accounting {
   }
 
   private isWithinLimit(at: MmRef): boolean {
-    const share = Math.min(Math.floor(this.memory.readFloat64(at + mm.totalVm) / USER_SHARE), USER_RESERVE);
+    const totalVm = at === 0 ? 0 : this.memory.readFloat64(at + mm.totalVm);
+    const share = Math.min(Math.floor(totalVm / USER_SHARE), USER_RESERVE);
     const allowed = this.limitPages - ADMIN_RESERVE - share;
     return this.counters.readPositive(this.at + Globals.committed) < allowed;
   }

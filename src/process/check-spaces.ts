@@ -3,10 +3,11 @@
  *
  *   P1  VMAs as vmas.ts says (M1 to M3); totalVm, lockedVm, dataVm, execVm and stackVm are the sums over them
  *   P2  every present entry lies in a VMA, and allows no more than that
- *   P3  resident pages counted == entries that map anonymous pages
+ *   P3  resident pages counted, by kind == entries that map anonymous pages, and pages of files
  *   P4  an anonymous page is mapped as often as all tables together say, and has a reference for each
  *   P5  an exclusive page is mapped once
- *   P6  committed pages == pages of VMAs that are accounted
+ *   P6  committed pages == pages of VMAs that are accounted, and of files
+ *   P7  an entry for a page of a file lies where that page belongs; files as check-files.ts says
  */
 
 import { PteBit } from "../hardware/page-table-entry.ts";
@@ -19,6 +20,7 @@ import { SlabPage } from "../mm/pages/page-overlays.ts";
 import { isPresent, PteSoft } from "../mm/pgtable/pte.ts";
 import { contextsOf } from "../mm/shootdown/check-tables.ts";
 import type { Paging } from "../mm/shootdown/paging.ts";
+import { checkFileEntry, checkFiles } from "./check-files.ts";
 import type { Processes } from "./processes.ts";
 import { RssMember } from "./rss.ts";
 import { contextOf, type MmRef, MmStruct, type VmaRef } from "./vm-area.ts";
@@ -39,14 +41,17 @@ export function checkSpaces(view: SpacesView): number {
   const { processes } = view;
   const mapped = new Map<Pfn, number>();
   const spaces = contextsOf(view.paging.tables).filter((at) => isMm(view, at));
+  const all: VmaRef[] = [];
   let accounted = 0;
   for (const at of spaces) {
     const areas = processes.vmas.check(at);
+    all.push(...areas);
     checkSums(view, at, areas);
     checkEntries(view, at, areas, mapped);
     accounted += pagesWith(view, areas, (flags) => (flags & f.ACCOUNT) !== 0);
   }
-  for (const [pfn, count] of mapped) checkPage(view, pfn, count);
+  for (const [pfn, count] of mapped) if (processes.anonPages.isAnon(pfn)) checkPage(view, pfn, count);
+  accounted += checkFiles(view, all, mapped);
   if (spaces.length > 0 && processes.accounting.committedPages !== accounted)
     bug(`P6 ${processes.accounting.committedPages} pages are committed, VMAs account for ${accounted}`);
   return spaces.length;
@@ -87,7 +92,7 @@ function checkEntries(view: SpacesView, at: MmRef, areas: readonly VmaRef[], map
   const { paging, processes } = view;
   const { pte } = paging.tables;
   const end = view.memory.readFloat64(at + mm.taskSize);
-  let resident = 0;
+  const resident = { anon: 0, shmem: 0 };
   paging.ranges.eachPmd(contextOf(at), 0, end, (pmd, first, last) => {
     const table = paging.tables.pteOffsetMapLock(pmd, first);
     for (let entry = table, address = first; address < last; entry = pte.next(entry), address += PAGE_BYTES) {
@@ -105,13 +110,22 @@ function checkEntries(view: SpacesView, at: MmRef, areas: readonly VmaRef[], map
       if ((low & PteSoft.SPECIAL) !== 0) continue;
       const pfn = pte.pfnOf(low);
       mapped.set(pfn, (mapped.get(pfn) ?? 0) + 1);
-      resident++;
+      if (processes.anonPages.isAnon(pfn)) resident.anon++;
+      else {
+        resident.shmem++;
+        checkFileEntry(view, { pfn, area, address, where });
+      }
     }
     paging.tables.pteUnlock(table);
   });
-  const said = processes.rss.read(at, RssMember.ANON);
-  if (said !== resident)
-    bug(`P3 mm at word ${at}: ${resident} anonymous pages are mapped, it counts ${said}`);
+  const kinds = [
+    ["anonymous pages", resident.anon, RssMember.ANON],
+    ["pages of memory files", resident.shmem, RssMember.SHMEM],
+  ] as const;
+  for (const [name, count, member] of kinds) {
+    const said = processes.rss.read(at, member);
+    if (said !== count) bug(`P3 mm at word ${at}: ${count} ${name} are mapped, it counts ${said}`);
+  }
 }
 
 function checkPage({ memory, pages, processes }: SpacesView, pfn: Pfn, count: number): void {

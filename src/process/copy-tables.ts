@@ -16,6 +16,7 @@ import type { PageTables } from "../mm/pgtable/page-tables.ts";
 import { isPresent, PteSoft } from "../mm/pgtable/pte.ts";
 import type { TableRanges } from "../mm/pgtable/table-ranges.ts";
 import type { AnonPages } from "./anon-pages.ts";
+import type { FilePages } from "./file-pages.ts";
 import { type Rss, RssMember } from "./rss.ts";
 import { contextOf, type MmRef, VmArea, type VmaRef } from "./vm-area.ts";
 import { VmFlag } from "./vm-flags.ts";
@@ -30,6 +31,7 @@ export interface TableCopierParts {
   readonly ranges: TableRanges;
   readonly vmas: Vmas;
   readonly anonPages: AnonPages;
+  readonly filePages: FilePages;
   readonly rss: Rss;
 }
 
@@ -46,7 +48,7 @@ export class TableCopier {
 
   /**
    * Gives `child` the entries of a VMA of `parent`; false when there is no memory for tables, and what was copied stays.
-   * A VMA without anonymous pages has nothing that a fault could not find again.
+   * A VMA without anonymous pages, so any shared one, has nothing that a fault could not find again.
    * @holds mmap_lock of both, for writing
    */
   copy(child: MmRef, parent: MmRef, area: VmaRef): boolean {
@@ -55,7 +57,7 @@ export class TableCopier {
     const isCow = (parts.vmas.flagsOf(area) & (SHARED | MAYWRITE)) === MAYWRITE;
     const isShared = (parts.vmas.flagsOf(area) & SHARED) !== 0;
     let isEnough = true;
-    let resident = 0;
+    const resident = new Map<number, number>();
     const [start, end] = [parts.vmas.startOf(area), parts.vmas.endOf(area)];
     parts.ranges.eachPmd(contextOf(parent), start, end, (pmd, first, last) => {
       if (!isEnough) return;
@@ -64,28 +66,34 @@ export class TableCopier {
       const from = to === 0 ? 0 : this.tables.pteOffsetMapLock(pmd, first);
       if (from !== 0) {
         const count = (last - first) / PAGE_BYTES;
-        for (let i = 0; i < count; i++)
-          resident += this.copyEntry(to + i * ENTRY_WORDS, from + i * ENTRY_WORDS, isCow, isShared);
+        for (let i = 0; i < count; i++) {
+          const member = this.copyEntry(to + i * ENTRY_WORDS, from + i * ENTRY_WORDS, isCow, isShared);
+          if (member >= 0) resident.set(member, (resident.get(member) ?? 0) + 1);
+        }
         this.tables.pteUnlock(from);
       }
       if (to !== 0) this.tables.pteUnlock(to);
     });
-    if (resident > 0) parts.rss.add(child, RssMember.ANON, resident);
+    for (const [member, count] of resident) parts.rss.add(child, member, count);
     return isEnough;
   }
 
-  /** How many anonymous pages the child has got: 0 or 1.  Linux: copy_present_ptes. */
+  /** What the child has got, an RssMember, or -1 for nothing that is counted.  Linux: copy_present_ptes. */
   private copyEntry(to: Pointer, from: Pointer, isCow: boolean, isShared: boolean): number {
     const { pte } = this.tables;
-    const { anonPages } = this.parts;
+    const { anonPages, filePages } = this.parts;
     let low = pte.get(from);
-    if (!isPresent(low)) return 0;
+    if (!isPresent(low)) return -1;
     const high = pte.high;
     const isResident = (low & PteSoft.SPECIAL) === 0;
-    if (isResident) anonPages.share(pte.pfnOf(low));
+    const pfn = pte.pfnOf(low);
+    const isAnon = isResident && anonPages.isAnon(pfn);
+    if (isAnon) anonPages.share(pfn);
+    else if (isResident) filePages.share(pfn);
     reached("fork-no-write-protect");
     if (isCow && (low & RW) !== 0) low = (leavesWritable ? low : pte.change(from, RW, 0)) & ~RW;
     pte.set(to, low & ~(isShared ? ACCESSED | DIRTY : ACCESSED), high);
-    return isResident ? 1 : 0;
+    if (!isResident) return -1;
+    return isAnon ? RssMember.ANON : RssMember.SHMEM;
   }
 }

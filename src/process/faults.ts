@@ -8,7 +8,7 @@
  * looked at again: of two faults on one page the slower gives its page back.
  *
  * Linux: arch/x86/mm/fault.c do_user_addr_fault, access_error; mm/memory.c handle_pte_fault, do_anonymous_page, do_wp_page,
- * wp_page_copy, wp_page_reuse, vmf_anon_prepare.  Differs: private anonymous memory only.
+ * wp_page_copy, wp_page_reuse, vmf_anon_prepare.  Pages of files that are not mapped yet: file-faults.ts.
  */
 
 import type { Cpu } from "../hardware/cpu.ts";
@@ -24,6 +24,9 @@ import type { Shootdown } from "../mm/shootdown/shootdown.ts";
 import { Task } from "../sync/task.ts";
 import type { AnonPages } from "./anon-pages.ts";
 import type { AnonVmas } from "./anon-vma.ts";
+import { type Fault, FaultOutcome } from "./fault.ts";
+import type { FileFaults } from "./file-faults.ts";
+import type { FilePages } from "./file-pages.ts";
 import { pageFloor } from "./page-align.ts";
 import { type Rss, RssMember } from "./rss.ts";
 import { UserSignal } from "./user-signal.ts";
@@ -41,20 +44,7 @@ const copiesBlindly = mutant("cow-no-recheck");
 /** Installs a new page over what another fault has put there. */
 const installsBlindly = mutant("anon-fault-no-recheck");
 
-/** How a fault ends.  Linux: vm_fault_t. */
-export const FaultOutcome = { DONE: 0, RETRY: 1, OOM: 2, SIGBUS: 3 } as const;
 const { DONE, RETRY, OOM, SIGBUS } = FaultOutcome;
-
-/** A fault on its way: what is asked of which page. */
-interface Fault {
-  readonly mm: MmRef;
-  readonly area: VmaRef;
-  /** Of the page. */
-  readonly address: number;
-  readonly isWrite: boolean;
-  /** The VMA's own lock is held, not mmap_lock. */
-  readonly underVmaLock: boolean;
-}
 
 export interface FaultParts {
   readonly cpu: Cpu;
@@ -66,6 +56,8 @@ export interface FaultParts {
   readonly mmapLocks: MmapLocks;
   readonly anonVmas: AnonVmas;
   readonly anonPages: AnonPages;
+  readonly filePages: FilePages;
+  readonly fileFaults: FileFaults;
   readonly rss: Rss;
   /** The page of zeros that reads of untouched memory share. */
   readonly zeroPage: () => Pfn;
@@ -171,7 +163,8 @@ export class Faults {
     const low = tables.pte.get(at);
     if (low === 0 && tables.pte.high === 0) {
       tables.pteUnlock(at);
-      return this.anonymous(fault);
+      const hasFile = this.memory.read(fault.area + vma.file) !== 0;
+      return hasFile ? this.parts.fileFaults.resolve(fault, this) : this.anonymous(fault);
     }
     if (isWrite && (low & RW) === 0) return this.writeProtected(fault, at, low);
     // Another CPU was faster, or this one's TLB still has the old rights.
@@ -225,7 +218,8 @@ export class Faults {
     const { anonPages, pages, shootdown } = this.parts;
     const pfn = tables.pte.pfnOf(low);
     const isZero = (low & SPECIAL) !== 0;
-    if (!isZero && anonPages.isAnon(pfn) && anonPages.canReuse(pfn, fault.area)) {
+    const isShared = (this.memory.read(fault.area + vma.flags) & VmFlag.SHARED) !== 0;
+    if (!isZero && (isShared || (anonPages.isAnon(pfn) && anonPages.canReuse(pfn, fault.area)))) {
       tables.pte.change(at, 0, RW | DIRTY | ACCESSED);
       // Other CPUs that still have the old right fault once more, and find the new one.
       shootdown.flushPageHere(fault.address);
@@ -241,7 +235,7 @@ export class Faults {
   /** A page of the VMA's own, with what the shared one has (0: zeros).  Linux: wp_page_copy. */
   private copy(fault: Fault, old: Pfn, oldLow: number): number {
     const { tables, memory } = this;
-    const { anonPages, rss, pages, shootdown } = this.parts;
+    const { anonPages, filePages, rss, pages, shootdown } = this.parts;
     const { mm, area, address } = fault;
     const prepared = this.prepare(fault);
     const fresh = prepared === DONE ? anonPages.makeZeroed() : 0;
@@ -258,11 +252,14 @@ export class Faults {
       // First no entry, then a flush, then the new one: nobody has both pages at one address.
       tables.pte.take(at);
       shootdown.flushPage(contextOf(mm), address);
-      if (old === 0) rss.add(mm, RssMember.ANON, 1);
+      const isCopyOfFile = old !== 0 && !anonPages.isAnon(old);
+      if (old === 0 || isCopyOfFile) rss.add(mm, RssMember.ANON, 1);
+      if (isCopyOfFile) rss.add(mm, RssMember.SHMEM, -1);
       anonPages.mapNew(fresh, area, address);
       this.set(at, area, fresh, PageProt.WRITE | DIRTY);
       if (old !== 0) {
-        anonPages.unmap(old);
+        if (isCopyOfFile) filePages.unmap(old);
+        else anonPages.unmap(old);
         pages.putPage(old);
       }
     } else pages.putPage(fresh);
@@ -272,7 +269,7 @@ export class Faults {
   }
 
   /** Linux: vmf_anon_prepare. */
-  private prepare({ mm, area, underVmaLock }: Fault): number {
+  prepare({ mm, area, underVmaLock }: Fault): number {
     const { anonVmas, merge, mmapLocks } = this.parts;
     if (this.memory.load(area + vma.anonVma) !== 0) return DONE;
     // Neighbours may only be looked at with mmap_lock.
@@ -282,7 +279,8 @@ export class Faults {
     return isPrepared ? DONE : OOM;
   }
 
-  private set(at: Pointer, area: VmaRef, pfn: Pfn, bits: number): void {
+  /** @holds page table lock */
+  set(at: Pointer, area: VmaRef, pfn: Pfn, bits: number): void {
     const nx = (this.memory.read(area + vma.flags) & VmFlag.EXEC) === 0 ? PTE_HIGH_NX : 0;
     this.tables.pte.set(at, entryLow(pfn, bits), entryHigh(pfn, nx));
   }

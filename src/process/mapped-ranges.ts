@@ -16,10 +16,15 @@ import { CHANGE_KEEPS, isPresent, PageProt, PteSoft } from "../mm/pgtable/pte.ts
 import { NO_CEILING } from "../mm/pgtable/table-ranges.ts";
 import type { MmuGather } from "../mm/shootdown/mmu-gather.ts";
 import type { Paging } from "../mm/shootdown/paging.ts";
-import type { AnonPages } from "./anon-pages.ts";
-import { FaultOutcome, type Faults } from "./faults.ts";
+import { type AnonPages, pageIndex } from "./anon-pages.ts";
+import { FaultOutcome } from "./fault.ts";
+import type { Faults } from "./faults.ts";
+import type { FilePages } from "./file-pages.ts";
+import type { Files } from "./files.ts";
+import type { PageCache } from "./page-cache.ts";
 import type { PageOps } from "./page-ops.ts";
 import { type Rss, RssMember } from "./rss.ts";
+import type { Shmem } from "./shmem.ts";
 import { contextOf, type MmRef, VmArea, type VmaRef } from "./vm-area.ts";
 import { VM_ACCESS, VmFlag } from "./vm-flags.ts";
 import type { Vmas } from "./vmas.ts";
@@ -32,6 +37,10 @@ export interface MappedRangeParts {
   readonly paging: Paging;
   readonly vmas: Vmas;
   readonly anonPages: AnonPages;
+  readonly filePages: FilePages;
+  readonly files: Files;
+  readonly cache: PageCache;
+  readonly shmem: Shmem;
   readonly faults: Faults;
   readonly rss: Rss;
 }
@@ -54,6 +63,8 @@ export class MappedRanges implements PageOps {
     const { paging, vmas } = this.parts;
     const gather = paging.gather(contextOf(mm));
     for (const area of areas) this.zapInto(gather, mm, vmas.startOf(area), vmas.endOf(area));
+    // Who truncates must not look into tables that go.
+    for (const area of areas) vmas.unlinked(area);
     const [start, end] = [vmas.startOf(areas[0]), vmas.endOf(areas[areas.length - 1])];
     paging.ranges.freeTables(gather, start, end, floor, ceiling);
     gather.finish();
@@ -64,6 +75,7 @@ export class MappedRanges implements PageOps {
     const { paging, vmas } = this.parts;
     const gather = paging.gather(contextOf(mm), true);
     for (const area of areas) this.zapInto(gather, mm, vmas.startOf(area), vmas.endOf(area));
+    for (const area of areas) vmas.unlinked(area);
     paging.ranges.freeTables(gather, 0, end, 0, NO_CEILING);
     gather.finish();
   }
@@ -74,17 +86,26 @@ export class MappedRanges implements PageOps {
     gather.finish();
   }
 
+  /** What maps pages of a file, and with `evenCows` private copies of them, too.  Linux: unmap_mapping_range_vma. */
+  unmapFile(area: VmaRef, start: number, end: number, evenCows: boolean): void {
+    const mm = this.memory.read(area + VmArea.mm);
+    const gather = this.parts.paging.gather(contextOf(mm));
+    this.zapInto(gather, mm, start, end, evenCows);
+    gather.finish();
+  }
+
   protect(mm: MmRef, area: VmaRef, start: number, end: number): void {
     const { tables, parts } = this;
     const flags = this.memory.read(area + VmArea.flags);
     const nx = (flags & VmFlag.EXEC) === 0 ? PTE_HIGH_NX : 0;
     const bits = (flags & VM_ACCESS) === 0 ? PageProt.NONE & ~ACCESSED : PageProt.READ & ~ACCESSED;
-    const mayWrite = (flags & (VmFlag.WRITE | VmFlag.SHARED)) === VmFlag.WRITE;
+    const isWritable = (flags & VmFlag.WRITE) !== 0;
+    const isShared = (flags & VmFlag.SHARED) !== 0;
     this.change(mm, start, end, (at, low) => {
       if (!isPresent(low)) return null;
       const pfn = tables.pte.pfnOf(low);
-      // A page that is this process's alone is writable at once; any other is looked at in a fault.
-      const isOwn = mayWrite && (low & SPECIAL) === 0 && parts.anonPages.isExclusive(pfn);
+      // A page of a shared mapping, or of this process alone, is writable at once; any other is looked at in a fault.
+      const isOwn = isWritable && (isShared || ((low & SPECIAL) === 0 && parts.anonPages.isExclusive(pfn)));
       const now = tables.pte.take(at);
       const next = bits | (now & CHANGE_KEEPS) | (isOwn ? RW : 0);
       const high = tables.pte.high & PTE_HIGH_NX;
@@ -103,8 +124,17 @@ export class MappedRanges implements PageOps {
     this.clean(mm, start, end, ACCESSED);
   }
 
-  punch(): number {
-    return -Errno.EINVAL; // no file has been mapped: see faults
+  /** mmap_lock is given up meanwhile: writers of files hold theirs first.  Linux: madvise_remove. */
+  punch(mm: MmRef, area: VmaRef, start: number, end: number): number {
+    const { vmas, files, shmem } = this.parts;
+    const file = this.memory.read(area + VmArea.file);
+    const offset = start - vmas.startOf(area) + vmas.pgoffOf(area) * PAGE_BYTES;
+    files.get(file);
+    vmas.locks.readUnlock(mm);
+    const result = shmem.punchHole(file, offset, end - start);
+    files.put(file);
+    vmas.locks.readLock(mm);
+    return result;
   }
 
   populate(mm: MmRef, area: VmaRef, range: { start: number; end: number; isWrite: boolean }): number {
@@ -121,8 +151,16 @@ export class MappedRanges implements PageOps {
     return done;
   }
 
-  residency(mm: MmRef, _area: VmaRef, start: number, end: number): number[] {
+  residency(mm: MmRef, area: VmaRef, start: number, end: number): number[] {
+    const { files, cache } = this.parts;
     const resident = new Array<number>((end - start) / PAGE_BYTES).fill(0);
+    const inode = files.mappedBy(area);
+    if (inode !== 0) {
+      const first = pageIndex(this.memory, area, start);
+      cache.each(inode, first, first + resident.length - 1, (index) => {
+        resident[index - first] = 1;
+      });
+    }
     this.each(mm, start, end, (_at, low, address) => {
       if (isPresent(low)) resident[(address - start) / PAGE_BYTES] = 1;
       return false;
@@ -130,41 +168,56 @@ export class MappedRanges implements PageOps {
     return resident;
   }
 
-  /** Anonymous pages of a range: how many, and their shares of the processes that map them, in 4096ths of a page. */
-  usage(mm: MmRef, start: number, end: number): { anonPages: number; share: number } {
+  /** Pages of a range: how many, how many of them anonymous, and their shares by how often they are mapped, in 4096ths. */
+  usage(mm: MmRef, start: number, end: number): { pages: number; anonPages: number; share: number } {
     const { anonPages } = this.parts;
-    let [count, share] = [0, 0];
+    let [count, anonymous, share] = [0, 0, 0];
     this.each(mm, start, end, (_at, low) => {
       if (!isPresent(low) || (low & SPECIAL) !== 0) return false;
       count++;
-      share += Math.floor(PAGE_BYTES / anonPages.mapcountOf(this.tables.pte.pfnOf(low)));
+      const pfn = this.tables.pte.pfnOf(low);
+      if (anonPages.isAnon(pfn)) anonymous++;
+      share += Math.floor(PAGE_BYTES / anonPages.mapcountOf(pfn));
       return false;
     });
-    return { anonPages: count, share };
+    return { pages: count, anonPages: anonymous, share };
   }
 
   // ---- parts ----
 
-  private zapInto(gather: MmuGather, mm: MmRef, start: number, end: number): void {
+  /** Linux: zap_pte_range, zap_present_folio_ptes. */
+  private zapInto(gather: MmuGather, mm: MmRef, start: number, end: number, evenCows = true): void {
     const { tables } = this;
-    const { anonPages, rss } = this.parts;
-    let gone = 0;
+    const { anonPages, filePages, rss } = this.parts;
+    const gone = { anon: 0, shmem: 0 };
     this.each(
       mm,
       start,
       end,
-      (at, _low, address) => {
+      (at, seen, address) => {
+        const isPage = isPresent(seen) && (seen & SPECIAL) === 0;
+        const isAnon = isPage && anonPages.isAnon(tables.pte.pfnOf(seen));
+        if (!evenCows && (!isPage || isAnon)) return false;
         const low = tables.pte.take(at);
         gather.noteCleared(address);
-        if (!isPresent(low) || (low & SPECIAL) !== 0) return false;
+        if (!isPage) return false;
         const pfn: Pfn = tables.pte.pfnOf(low);
-        anonPages.unmap(pfn);
-        gone++;
-        return gather.removePage(pfn);
+        if (isAnon) {
+          gone.anon++;
+          anonPages.unmap(pfn);
+          return gather.removePage(pfn);
+        }
+        gone.shmem++;
+        const isDirty = (low & DIRTY) !== 0;
+        if (isDirty) filePages.markDirty(pfn);
+        else filePages.unmap(pfn);
+        // Others may still write through their TLBs: until the flush the page counts as mapped.
+        return gather.removePage(pfn, isDirty);
       },
       gather,
     );
-    if (gone > 0) rss.add(mm, RssMember.ANON, -gone);
+    if (gone.anon > 0) rss.add(mm, RssMember.ANON, -gone.anon);
+    if (gone.shmem > 0) rss.add(mm, RssMember.SHMEM, -gone.shmem);
   }
 
   /** Clears bits of all entries of anonymous pages. */
@@ -204,6 +257,7 @@ export class MappedRanges implements PageOps {
           const low = tables.pte.get(at);
           if (low !== 0 || tables.pte.high !== 0) isFull = visit(at, low, address);
         }
+        gather?.endRmaps((pfn) => this.parts.filePages.unmap(pfn));
         tables.pteUnlock(table);
         if (isFull) gather?.flush();
       }

@@ -80,7 +80,7 @@ export interface MmapRequest {
 /** Files for shared anonymous memory.  Linux: shmem_zero_setup, shmem_kernel_file_setup. */
 export interface SharedMemoryFiles {
   /** A file of zeros with one reference, or null when there is no memory. */
-  make(bytes: number): MappedFile | null;
+  make(bytes: number, isNoReserve: boolean): MappedFile | null;
   /** Gives the reference of a file that was not mapped back. */
   put(file: MappedFile): void;
 }
@@ -100,6 +100,9 @@ export interface MmapResult {
   readonly value: number;
   readonly populateBytes: number;
 }
+
+/** Linux: MAX_LFS_FILESIZE. */
+const MAX_FILE_BYTES = 2 ** 63;
 
 const failed = (errno: number): MmapResult => ({ value: -errno, populateBytes: 0 });
 
@@ -144,6 +147,7 @@ export class Mmap {
     if (bytes === 0) return failed(Errno.ENOMEM);
     if (request.offset + bytes > 2 ** 64) return failed(Errno.EOVERFLOW);
     if (memory.read(at + mm.mapCount) > MAX_MAP_COUNT) return failed(Errno.ENOMEM);
+    if (file !== null && request.offset + bytes > MAX_FILE_BYTES) return failed(Errno.EOVERFLOW);
     const asked =
       (prot & (f.READ | f.WRITE | f.EXEC)) |
       flagBits(flags) |
@@ -206,7 +210,9 @@ export class Mmap {
     const { start, end, flags, pgoff } = range;
     const isSharedAnon = range.file === null && (flags & f.SHARED) !== 0;
     if (isSharedAnon && this.shared === null) return -Errno.ENODEV;
-    const file = isSharedAnon ? (this.shared?.make(end - start) ?? null) : range.file;
+    const file = isSharedAnon
+      ? (this.shared?.make(end - start, (flags & f.NORESERVE) !== 0) ?? null)
+      : range.file;
     if (isSharedAnon && file === null) return -Errno.ENOMEM;
     const like = { file: file?.file ?? 0, ops: file?.ops ?? 0, policy: 0 };
     const merged = isSharedAnon

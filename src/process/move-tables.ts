@@ -7,7 +7,7 @@
  *   whole tables   where 2 MiB lie alike in both ranges and nothing is at the new place, the table itself moves
  *
  * Linux: mm/mremap.c move_page_tables, move_ptes, move_normal_pmd, take_rmap_locks.
- * Differs: the locks of files' trees of mappings are not taken; ranges that end within a table are not widened.
+ * Differs: ranges that end within a table are not widened.
  */
 
 import { ENTRY_WORDS, PteBit } from "../hardware/page-table-entry.ts";
@@ -19,6 +19,7 @@ import type { PageTables } from "../mm/pgtable/page-tables.ts";
 import { isPresent } from "../mm/pgtable/pte.ts";
 import type { Shootdown } from "../mm/shootdown/shootdown.ts";
 import type { AnonVmas } from "./anon-vma.ts";
+import type { Files } from "./files.ts";
 import { contextOf, type MmRef, VmArea, type VmaRef } from "./vm-area.ts";
 
 const { PRESENT } = PteBit;
@@ -31,7 +32,7 @@ export interface TableMove {
   readonly from: number;
   readonly to: number;
   readonly bytes: number;
-  /** Whose anon_vma's lock keeps out who looks the pages up meanwhile and would miss them; 0 where nobody can. */
+  /** Whose anon_vma's and file's locks keep out who looks the pages up meanwhile and would miss them; 0 where nobody can. */
   readonly rmapLocked: VmaRef;
 }
 
@@ -39,6 +40,7 @@ export interface TableMoverParts {
   readonly tables: PageTables;
   readonly shootdown: Shootdown;
   readonly anonVmas: AnonVmas;
+  readonly files: Files;
 }
 
 export class TableMover {
@@ -46,12 +48,14 @@ export class TableMover {
   declare private readonly tables: PageTables;
   declare private readonly shootdown: Shootdown;
   declare private readonly anonVmas: AnonVmas;
+  declare private readonly files: Files;
 
   constructor(parts: TableMoverParts) {
     this.memory = parts.tables.memory;
     this.tables = parts.tables;
     this.shootdown = parts.shootdown;
     this.anonVmas = parts.anonVmas;
+    this.files = parts.files;
   }
 
   /** Bytes whose entries were moved: fewer than asked for when there is no memory for tables.  @holds mmap_lock */
@@ -146,11 +150,17 @@ export class TableMover {
   }
 
   private lockRmap(area: VmaRef): void {
-    const own = area === 0 ? 0 : this.memory.load(area + VmArea.anonVma);
+    if (area === 0) return;
+    const file = this.files.mappedBy(area);
+    if (file !== 0) this.files.lockMappings(file);
+    const own = this.memory.load(area + VmArea.anonVma);
     if (own !== 0) this.anonVmas.lock(own);
   }
   private unlockRmap(area: VmaRef): void {
-    const own = area === 0 ? 0 : this.memory.load(area + VmArea.anonVma);
+    if (area === 0) return;
+    const own = this.memory.load(area + VmArea.anonVma);
     if (own !== 0) this.anonVmas.unlock(own);
+    const file = this.files.mappedBy(area);
+    if (file !== 0) this.files.unlockMappings(file);
   }
 }

@@ -15,6 +15,7 @@ import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import { SlabFlag } from "../mm/slab/slab-flags.ts";
 import type { FunctionId } from "../sync/functions.ts";
 import { Once, type Onces } from "../sync/once.ts";
+import { Inode, OpenFile, XaNode } from "./file-layout.ts";
 import type { MapleTrees } from "./maple-tree.ts";
 import { AnonVma, AnonVmaChain, MmStruct, VmArea, VmaLock } from "./vm-area.ts";
 
@@ -25,6 +26,9 @@ const Globals = struct("process_caches", {
   vmaLock: word("boot", "pointer:kmem_cache"),
   anonVma: word("boot", "pointer:kmem_cache"),
   chain: word("boot", "pointer:kmem_cache"),
+  file: word("boot", "pointer:kmem_cache"),
+  inode: word("boot", "pointer:kmem_cache"),
+  xaNode: word("boot", "pointer:kmem_cache"),
   /** Frame of zeros, mapped where only reading is allowed.  Linux: empty_zero_page. */
   zeroPage: word("boot", "pfn"),
 });
@@ -38,6 +42,9 @@ const CACHES = [
   { field: Globals.vmaLock, name: "vma_lock", objectBytes: bytes(VmaLock), flags: HWCACHE_ALIGN },
   { field: Globals.anonVma, name: "anon_vma", objectBytes: bytes(AnonVma), flags: TYPESAFE_BY_RCU },
   { field: Globals.chain, name: "anon_vma_chain", objectBytes: bytes(AnonVmaChain) },
+  { field: Globals.file, name: "filp", objectBytes: bytes(OpenFile) },
+  { field: Globals.inode, name: "shmem_inode_cache", objectBytes: bytes(Inode) },
+  { field: Globals.xaNode, name: "radix_tree_node", objectBytes: bytes(XaNode) },
 ] as const;
 
 export class ProcessCaches {
@@ -60,6 +67,7 @@ export class ProcessCaches {
     readonly mapleTrees: MapleTrees;
     readonly pages: PageAllocator;
     readonly beginAccounting: () => void;
+    readonly formatFiles: () => void;
     /** Runs on each new anon_vma: its lock stays one while the object is freed and given out again. */
     readonly constructAnonVma: FunctionId;
   }): void {
@@ -68,6 +76,7 @@ export class ProcessCaches {
       if (zeroPage === 0) bug("no memory for the page of zeros");
       this.memory.write(this.at + Globals.zeroPage, zeroPage);
       parts.beginAccounting();
+      parts.formatFiles();
       parts.mapleTrees.init();
       for (const { field, ...options } of CACHES) {
         const construct = field === Globals.anonVma ? { construct: parts.constructAnonVma } : {};
@@ -89,6 +98,15 @@ export class ProcessCaches {
   }
   get anonVma(): Pointer {
     return this.memory.read(this.at + Globals.anonVma);
+  }
+  get file(): Pointer {
+    return this.memory.read(this.at + Globals.file);
+  }
+  get inode(): Pointer {
+    return this.memory.read(this.at + Globals.inode);
+  }
+  get xaNode(): Pointer {
+    return this.memory.read(this.at + Globals.xaNode);
   }
   get zeroPage(): Pfn {
     return this.memory.read(this.at + Globals.zeroPage);

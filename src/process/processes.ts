@@ -3,6 +3,7 @@
 import type { Cpu } from "../hardware/cpu.ts";
 import { bug } from "../memory/bug.ts";
 import type { ImageLayout, Slot } from "../memory/image.ts";
+import type { Pfn } from "../memory/units.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { Zone, type ZoneRef } from "../mm/pages/zone.ts";
 import type { Paging } from "../mm/shootdown/paging.ts";
@@ -16,6 +17,7 @@ import type { Rcu } from "../sync/rcu.ts";
 import type { RwSemaphores } from "../sync/rwsem.ts";
 import type { SpinLocks } from "../sync/spinlock.ts";
 import { Task } from "../sync/task.ts";
+import type { WaitQueues } from "../sync/wait-queue.ts";
 import { Accounting, Overcommit } from "./accounting.ts";
 import { AddressSpaces } from "./address-spaces.ts";
 import { AnonPages } from "./anon-pages.ts";
@@ -23,6 +25,10 @@ import { AnonVmas } from "./anon-vma.ts";
 import { Brk } from "./brk.ts";
 import { TableCopier } from "./copy-tables.ts";
 import { Faults } from "./faults.ts";
+import { FileFaults } from "./file-faults.ts";
+import type { InodeRef } from "./file-layout.ts";
+import { FilePages } from "./file-pages.ts";
+import { Files } from "./files.ts";
 import { Fork } from "./fork.ts";
 import { Madvise } from "./madvise.ts";
 import { MapleTrees } from "./maple-tree.ts";
@@ -33,8 +39,11 @@ import { TableMover } from "./move-tables.ts";
 import { Mprotect } from "./mprotect.ts";
 import { Mremap } from "./mremap.ts";
 import { Munmap } from "./munmap.ts";
+import { PageCache } from "./page-cache.ts";
+import { PageLocks } from "./page-lock.ts";
 import { ProcessCaches } from "./process-caches.ts";
 import { Rss } from "./rss.ts";
+import { type PageUnmapper, Shmem } from "./shmem.ts";
 import { SystemCalls } from "./system-calls.ts";
 import { UnmappedAreas } from "./unmapped-area.ts";
 import { contextOf, type MmRef } from "./vm-area.ts";
@@ -50,6 +59,7 @@ export interface ProcessParts {
   readonly onces: Onces;
   readonly rcu: Rcu;
   readonly counters: PerCpuCounters;
+  readonly waitQueues: WaitQueues;
   readonly pages: PageAllocator;
   readonly slabs: SlabCaches;
   readonly paging: Paging;
@@ -60,6 +70,8 @@ export interface ProcessSlots {
   readonly caches: Slot;
   readonly maple: Slot;
   readonly commit: Slot;
+  readonly pageLocks: Slot;
+  readonly files: Slot;
 }
 
 export class Processes {
@@ -71,9 +83,14 @@ export class Processes {
   declare readonly accounting: Accounting;
   declare readonly rss: Rss;
   declare readonly anonPages: AnonPages;
+  declare readonly files: Files;
+  declare readonly cache: PageCache;
+  declare readonly shmem: Shmem;
+  declare readonly filePages: FilePages;
   declare readonly ranges: MappedRanges;
   declare readonly spaces: AddressSpaces;
   declare readonly calls: SystemCalls;
+  declare private readonly pageLocks: PageLocks;
   declare private readonly caches: ProcessCaches;
   declare private readonly parts: ProcessParts;
 
@@ -96,10 +113,24 @@ export class Processes {
       totalPages: () => totalPages(pages),
     });
     this.anonPages = new AnonPages(memory, pages);
+    this.filePages = new FilePages(memory, pages);
+    this.pageLocks = new PageLocks(pages.frames, parts.waitQueues, slots.pageLocks);
+    this.cache = new PageCache(base);
+    const evict = (inode: InodeRef): void => this.shmem.evict(inode);
+    this.files = new Files({ ...base, slot: slots.files, evict });
+    this.vmas.install(this.files);
     const { mmapLocks, vmas, merge, rss, accounting, anonVmas, anonPages } = this;
-    const own = { ...base, mmapLocks, vmas, merge, rss, accounting, anonVmas, anonPages };
+    const { filePages, pageLocks, cache, files } = this;
+    const unmap: PageUnmapper = (area, start, end, evenCows) =>
+      this.ranges.unmapFile(area, start, end, evenCows);
+    this.shmem = new Shmem({ ...base, accounting, files, cache, pageLocks, filePages, unmap });
+    const { shmem } = this;
+    const of = { filePages, pageLocks, cache, files, shmem };
+    const own = { ...base, ...of, mmapLocks, vmas, merge, rss, accounting, anonVmas, anonPages };
     const { tables, shootdown } = paging;
-    const faults = new Faults({ ...own, tables, shootdown, zeroPage: () => this.caches.zeroPage });
+    const fileFaults = new FileFaults({ ...own, tables, shootdown });
+    const zeroPage = (): Pfn => this.caches.zeroPage;
+    const faults = new Faults({ ...own, tables, shootdown, fileFaults, zeroPage });
     this.ranges = new MappedRanges({ ...own, faults });
     this.spaces = new AddressSpaces({ ...own, tables, unmapper: this.ranges });
     this.calls = this.makeCalls();
@@ -116,6 +147,8 @@ export class Processes {
       caches: ProcessCaches.declare(layout),
       maple: MapleTrees.declare(layout),
       commit: Accounting.declare(layout),
+      pageLocks: PageLocks.declare(layout),
+      files: Files.declare(layout),
     };
   }
 
@@ -132,6 +165,10 @@ export class Processes {
       pages,
       mapleTrees,
       beginAccounting,
+      formatFiles: () => {
+        this.pageLocks.format();
+        this.files.format();
+      },
       constructAnonVma: anonVmas.construct,
     });
   }
@@ -160,13 +197,14 @@ export class Processes {
     const areas = new UnmappedAreas(vmas);
     const munmap = new Munmap({ vmas, accounting, unmapper: pageOps });
     const { tables, ranges, shootdown } = this.parts.paging;
-    const mover = new TableMover({ tables, shootdown, anonVmas: this.anonVmas });
-    const copier = new TableCopier({ ranges, vmas, anonPages: this.anonPages, rss: this.rss });
+    const mover = new TableMover({ tables, shootdown, anonVmas: this.anonVmas, files: this.files });
+    const { anonPages, filePages, rss } = this;
+    const copier = new TableCopier({ ranges, vmas, anonPages, filePages, rss });
     const own = { vmas, merge, accounting, areas, munmap, pageOps };
     const mlock = new Mlock(own);
     return new SystemCalls({
       ...own,
-      mmap: new Mmap({ ...own, shared: null }),
+      mmap: new Mmap({ ...own, shared: this.shmem }),
       mprotect: new Mprotect(own),
       madvise: new Madvise(own),
       mlock,

@@ -14,6 +14,7 @@ import type { Mlock } from "./mlock.ts";
 import type { Mmap, MmapRequest } from "./mmap.ts";
 import type { Mprotect } from "./mprotect.ts";
 import type { Mremap, MremapRequest } from "./mremap.ts";
+import { msync } from "./msync.ts";
 import type { Munmap } from "./munmap.ts";
 import { pageAlign, wrappedEnd } from "./page-align.ts";
 import type { PageOps } from "./page-ops.ts";
@@ -77,12 +78,17 @@ export class SystemCalls {
     return this.parts.brk.brk(mm, end);
   }
 
+  msync(mm: MmRef, start: number, bytes: number, flags: number): number {
+    return msync(this.parts.vmas, mm, start, bytes, flags);
+  }
+
   /** For each page whether it is in memory, or a negated errno.  Linux: mincore. */
   mincore(mm: MmRef, start: number, bytes: number): number[] | number {
     const { vmas, pageOps } = this.parts;
     if (start % PAGE_BYTES !== 0) return -Errno.EINVAL;
     const end = wrappedEnd(start, pageAlign(bytes));
     if (end < start || (bytes > 0 && end === start)) return -Errno.ENOMEM;
+    // Linux: access_ok.
     if (end > vmas.memory.readFloat64(mm + MmStruct.taskSize)) return -Errno.ENOMEM;
     vmas.locks.readLock(mm);
     const resident: number[] = [];

@@ -40,7 +40,8 @@ export const VmArea = struct("vm_area_struct", {
   policy: word("rcu:mmap_lock", "pointer:mempolicy"),
   /** Set once while mmap_lock is held for reading, under page_table_lock. */
   anonVma: word("hint:mmap_lock", "pointer:anon_vma"),
-  pad: word("boot"),
+  /** In the tree of its file's mappings.  Linux: there always, from vma_link_file to unlink_file_vma. */
+  isLinked: word("lock:i_mmap_lock", "flags"),
   /** List head: its anon_vma_chains. */
   chain: array(2, "lock:mmap_lock", "pointer:list_head"),
   /** In the file's tree of mappings. */

@@ -49,7 +49,11 @@ export interface VmaParts {
 /** What the owner of files does when a VMA of one comes or goes.  Linux: vm_ops open and close, get_file, fput. */
 export interface AreaHooks {
   opened(area: VmaRef): void;
+  /** No page of it is looked for any more; `closed` comes later. */
+  unlinked(area: VmaRef): void;
   closed(area: VmaRef): void;
+  beginMove(areas: readonly VmaRef[]): void;
+  endMove(areas: readonly VmaRef[]): void;
 }
 
 interface VmaMove {
@@ -100,6 +104,9 @@ export class Vmas {
 
   opened(area: VmaRef): void {
     this.hooks?.opened(area);
+  }
+  unlinked(area: VmaRef): void {
+    this.hooks?.unlinked(area);
   }
   closed(area: VmaRef): void {
     this.hooks?.closed(area);
@@ -247,8 +254,9 @@ export class Vmas {
       return -Errno.ENOMEM;
     }
     this.locks.startWrite(area);
-    this.moveBounds({ area, start: newBelow ? address : start, end: newBelow ? end : address });
+    // Truncation finds the new VMA before the old one loses its part: twice does no harm.
     this.opened(fresh);
+    this.moveBounds({ area, start: newBelow ? address : start, end: newBelow ? end : address });
     this.linkReserved(at, fresh, reserved);
     return 0;
   }
@@ -269,6 +277,7 @@ export class Vmas {
   moveBounds(...moves: readonly VmaMove[]): void {
     const { memory, anonVmas } = this;
     const areas = moves.map(({ area }) => area);
+    this.hooks?.beginMove(areas);
     anonVmas.beginMove(areas);
     for (const { area, start, end } of moves) {
       const pgoff = this.pgoffOf(area) + (start - this.startOf(area)) / PAGE_BYTES;
@@ -277,6 +286,7 @@ export class Vmas {
       memory.writeFloat64(area + vma.pgoff, pgoff);
     }
     anonVmas.endMove(areas);
+    this.hooks?.endMove(areas);
   }
 
   // ---- checks ----

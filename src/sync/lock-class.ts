@@ -68,10 +68,11 @@ export const LockClass = {
   SLOB: 58,
   VMA: 59,
   NODE_BARN: 60,
+  INODE_RWSEM: 61,
 } as const;
 
 /** Classes, unused numbers included: ids are 0 to LOCK_CLASSES - 1. */
-export const LOCK_CLASSES = 61;
+export const LOCK_CLASSES = 62;
 
 const NAMES: Readonly<Record<number, string>> = {
   [LockClass.NONE]: "(no class)",
@@ -103,6 +104,7 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.PERCPU_COUNTER]: "&fbc->lock",
   [LockClass.MM]: "&mm->arg_lock",
   [LockClass.INODE]: "&xa->xa_lock",
+  [LockClass.INODE_RWSEM]: "&sb->s_type->i_mutex_key",
   [LockClass.FUTEX]: "&hb->lock",
   [LockClass.DEFERRED_SPLIT]: "&ds_queue->split_queue_lock",
   [LockClass.TIMER]: "&base->lock",

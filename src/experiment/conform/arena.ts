@@ -3,9 +3,10 @@
  */
 
 import type { Kernel } from "../../machine/kernel.ts";
-import { PAGE_BYTES } from "../../memory/units.ts";
+import { FRAME_WORDS, PAGE_BYTES } from "../../memory/units.ts";
+import { FileMode, type FileRef } from "../../process/file-layout.ts";
 import { MMAP_MIN_ADDR } from "../../process/unmapped-area.ts";
-import { type MmRef, MmStruct, type VmaRef } from "../../process/vm-area.ts";
+import { type MmRef, MmStruct, VmArea, type VmaRef } from "../../process/vm-area.ts";
 import { Prot, VM_FLAG_LETTERS, VmFlag } from "../../process/vm-flags.ts";
 import type { TraceHeader, TraceMap } from "./trace.ts";
 
@@ -20,12 +21,19 @@ export class Arena {
   readonly mm: MmRef;
   readonly base: number;
   readonly pages: number;
+  /** The trace's open files by name: A, B, and A once more, read-only. */
+  readonly files: ReadonlyMap<string, FileRef>;
 
-  private constructor(kernel: Kernel, mm: MmRef, base: number, pages: number) {
+  private constructor(
+    kernel: Kernel,
+    mm: MmRef,
+    { base, pages, files }: Pick<Arena, "base" | "pages" | "files">,
+  ) {
     this.kernel = kernel;
     this.mm = mm;
     this.base = base;
     this.pages = pages;
+    this.files = files;
   }
 
   /** The empty world; the program that runs here is in it. */
@@ -34,7 +42,11 @@ export class Arena {
     processes.start();
     const mm = processes.spaces.make();
     if (mm === 0) throw new Error("no memory for an address space");
-    const arena = new Arena(kernel, mm, Number(header.base), header.pages);
+    const arena = new Arena(kernel, mm, {
+      base: Number(header.base),
+      pages: header.pages,
+      files: makeFiles(kernel, header),
+    });
     const taskSize = kernel.memory.readFloat64(mm + MmStruct.taskSize);
     arena.occupy(MMAP_MIN_ADDR, arena.base);
     arena.occupy(arena.address(arena.pages), taskSize);
@@ -46,7 +58,8 @@ export class Arena {
   fork(): Arena {
     const mm = this.kernel.processes.calls.fork(this.mm);
     if (mm < 0) throw new Error("no memory for a child");
-    return new Arena(this.kernel, mm, this.base, this.pages);
+    for (const file of this.files.values()) this.kernel.processes.files.get(file);
+    return new Arena(this.kernel, mm, this);
   }
 
   /** The program goes on in this address space. */
@@ -59,6 +72,7 @@ export class Arena {
     const { processes } = this.kernel;
     processes.use(0);
     processes.spaces.put(this.mm);
+    for (const file of this.files.values()) processes.files.put(file);
   }
 
   /** The byte address of a page of the arena. */
@@ -80,7 +94,8 @@ export class Arena {
   private describe(area: VmaRef): TraceMap {
     const { vmas, ranges } = this.kernel.processes;
     const [start, end, flags] = [vmas.startOf(area), vmas.endOf(area), vmas.flagsOf(area)];
-    const { anonPages, share } = ranges.usage(this.mm, start, end);
+    const { pages, anonPages, share } = ranges.usage(this.mm, start, end);
+    const kind = this.kindOf(area);
     const pss = Math.floor(share / 1024);
     const perm = [
       (flags & f.READ) === 0 ? "-" : "r",
@@ -98,9 +113,9 @@ export class Arena {
       this.pageOf(start),
       this.pageOf(end),
       perm,
-      0,
-      "anon",
-      anonPages,
+      kind === "anon" ? 0 : vmas.pgoffOf(area),
+      kind,
+      pages,
       anonPages,
       0,
       locked,
@@ -108,6 +123,13 @@ export class Arena {
       text,
       pss,
     ];
+  }
+
+  private kindOf(area: VmaRef): string {
+    const file = this.kernel.memory.read(area + VmArea.file);
+    if (file === 0) return "anon";
+    for (const [name, at] of this.files) if (at === file) return name === "B" ? "fileB" : "fileA";
+    return "shm";
   }
 
   /** A mapping that nothing merges with, and that nobody touches. */
@@ -120,6 +142,29 @@ export class Arena {
     mmapLocks.writeUnlock(this.mm);
   }
 }
+
+/** File A is written throughout, B is one hole. */
+function makeFiles({ processes }: Kernel, { files: { A, B } }: TraceHeader): Map<string, FileRef> {
+  const { shmem, files } = processes;
+  const [a, b] = [shmem.create(), shmem.create()];
+  const aro = a === 0 ? 0 : files.open(files.inodeOf(a), FileMode.READ);
+  if (a === 0 || b === 0 || aro === 0) throw new Error("no memory for a file");
+  for (let k = 0; k < A.pages; k++) {
+    const words = Uint32Array.from({ length: FRAME_WORDS }, (_, i) => Number(A.fill) + k * 1024 + i);
+    const written = shmem.write(a, k * PAGE_BYTES, bytesOfWords([...words]));
+    if (written !== PAGE_BYTES) throw new Error("no memory for a file's page");
+  }
+  if (shmem.truncate(b, B.pages * PAGE_BYTES) !== 0) throw new Error("file B has no size");
+  return new Map([
+    ["A", a],
+    ["B", b],
+    ["Aro", aro],
+  ]);
+}
+
+/** Words as bytes, the lowest first. */
+export const bytesOfWords = (words: readonly number[]): number[] =>
+  words.flatMap((word) => [word & 0xff, (word >>> 8) & 0xff, (word >>> 16) & 0xff, word >>> 24]);
 
 /** "rw-" as bits. */
 export const protOf = (text: string): number =>

@@ -4,14 +4,17 @@
  */
 
 import { Errno } from "../../memory/errno.ts";
-import { PAGE_BYTES } from "../../memory/units.ts";
+import { PAGE_BYTES, WORD_BYTES } from "../../memory/units.ts";
+import type { FileRef } from "../../process/file-layout.ts";
 import { Madvice } from "../../process/madvise.ts";
 import { Mlock2Flag } from "../../process/mlock.ts";
 import { MapFlag } from "../../process/mmap.ts";
 import { MremapFlag } from "../../process/mremap.ts";
+import { MsyncFlag } from "../../process/msync.ts";
+import type { Shmem } from "../../process/shmem.ts";
 import { UserSignal } from "../../process/user-signal.ts";
 import { Prot } from "../../process/vm-flags.ts";
-import { type Arena, protOf } from "./arena.ts";
+import { type Arena, bytesOfWords, protOf } from "./arena.ts";
 import type { TraceArgs, TraceRecord, TraceResult, TraceValue } from "./trace.ts";
 
 export interface Done {
@@ -39,6 +42,7 @@ const MAP_NAMES: Readonly<Record<string, number>> = {
 };
 
 const MREMAP_NAMES: Readonly<Record<string, number>> = { ...MremapFlag, UNKNOWN: 8 };
+const MSYNC_NAMES: Readonly<Record<string, number>> = { ...MsyncFlag, UNKNOWN: 8 };
 
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   mmap,
@@ -76,6 +80,25 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   read: (arena, args) => access(arena, args, false),
   write: (arena, args) => access(arena, args, true),
+  msync: (arena, args) => {
+    const flags = (args.flags as readonly string[]).reduce((all, name) => all | MSYNC_NAMES[name], 0);
+    return plain(calls(arena).msync(arena.mm, startOf(arena, args), bytesOf(args), flags));
+  },
+  ftruncate: (arena, args) =>
+    onFile(arena, args, (shmem, file) => plain(shmem.truncate(file, bytesOf(args)))),
+  punch: (arena, args) =>
+    onFile(arena, args, (shmem, file) => plain(shmem.punchHole(file, offsetOf(args), bytesOf(args)))),
+  pwrite: (arena, args) =>
+    onFile(arena, args, (shmem, file) =>
+      plain(shmem.write(file, offsetOf(args), bytesOfWords([number(args.value)]))),
+    ),
+  pread: (arena, args) =>
+    onFile(arena, args, (shmem, file) => {
+      const bytes = shmem.read(file, offsetOf(args), WORD_BYTES);
+      const ret = { ok: bytes.length };
+      const word = bytes.reduceRight((value, byte) => value * 256 + byte, 0);
+      return bytes.length === WORD_BYTES ? { ret, val: word } : { ret };
+    }),
 };
 
 /** Does what a record says; null when that is not known here. */
@@ -85,12 +108,11 @@ export function perform(arena: Arena, { op, args }: TraceRecord): Done | null {
 
 function mmap(arena: Arena, args: TraceArgs): Done | null {
   const names = args.flags as readonly string[];
-  if (args.fd !== undefined && args.fd !== "bad") return null;
   const flags = names.reduce((all, name) => all | MAP_NAMES[name], 0);
-  if (names.includes("ANON") && (flags & MapFlag.TYPE) === MapFlag.SHARED) return null;
   const offset = number(args.off) * PAGE_BYTES + number(args.offb);
   const isAnonymous = (flags & MapFlag.ANONYMOUS) !== 0;
-  if (!isAnonymous) return plain(offset % PAGE_BYTES === 0 ? -Errno.EBADF : -Errno.EINVAL);
+  const file = isAnonymous ? 0 : fileOf(arena, args);
+  if (!isAnonymous && file === 0) return plain(offset % PAGE_BYTES === 0 ? -Errno.EBADF : -Errno.EINVAL);
   const address = args.page === null ? 0 : startOf(arena, args);
   const prot = protOf(String(args.prot));
   const value = calls(arena).mmap(arena.mm, {
@@ -98,7 +120,7 @@ function mmap(arena: Arena, args: TraceArgs): Done | null {
     bytes: bytesOf(args),
     prot,
     flags,
-    file: null,
+    file: file === 0 ? null : arena.kernel.processes.files.describe(file),
     offset,
   });
   return value < 0 ? plain(value) : { ret: { page: arena.pageOf(value) } };
@@ -124,6 +146,15 @@ function access(arena: Arena, args: TraceArgs, isWrite: boolean): Done {
   }
   return isWrite ? { ret: { ok: count } } : { ret: { ok: count }, val: words };
 }
+
+const fileOf = (arena: Arena, args: TraceArgs): FileRef => arena.files.get(String(args.fd)) ?? 0;
+
+function onFile(arena: Arena, args: TraceArgs, act: (shmem: Shmem, file: FileRef) => Done): Done {
+  const file = fileOf(arena, args);
+  return file === 0 ? plain(-Errno.EBADF) : act(arena.kernel.processes.shmem, file);
+}
+
+const offsetOf = (args: TraceArgs): number => number(args.off) * PAGE_BYTES + number(args.byte);
 
 const calls = (arena: Arena) => arena.kernel.processes.calls;
 

@@ -12,6 +12,7 @@ export interface TraceHeader {
   /** Of the arena, as hexadecimal text. */
   readonly base: string;
   readonly profile: string;
+  readonly files: Readonly<Record<"A" | "B", { readonly pages: number; readonly fill: number | null }>>;
 }
 
 /** A mapping: start, end, perm, offset, kind, rss, anon, thp, locked, swap, flags, pss. */

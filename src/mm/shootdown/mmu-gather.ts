@@ -148,6 +148,13 @@ export class MmuGather implements TableTaker {
     this.delayedRmaps = false;
   }
 
+  /** The flush now, if reverse mappings wait for it: their table is about to be unlocked.  Linux: zap_pte_range. */
+  endRmaps(remove: PageRelease): void {
+    if (!this.delayedRmaps) return;
+    this.flushTlb();
+    this.flushRmaps(remove);
+  }
+
   /** Flushes, then gives back what was collected.  Linux: tlb_flush_mmu.  @irqs on */
   flush(): void {
     reached("shootdown-free-before-flush");
