@@ -123,9 +123,9 @@ export class Mprotect {
     memory.write(own + vma.flags, flags);
     pageOps.protect(at, own, start, end);
     if ((old & f.ACCOUNT) !== 0 && (flags & f.ACCOUNT) === 0) accounting.uncommit(pages);
-    // A locked private mapping that becomes writable gets its own pages now, not in a fault.
-    if ((old & (f.WRITE | f.SHARED | f.LOCKED)) === f.LOCKED && (flags & f.WRITE) !== 0)
-      pageOps.populate(at, own, { start, end, isWrite: true });
+    // A locked private mapping that becomes writable gets its own pages now, not in a fault, unless it asked for faults.
+    const isLocked = (old & (f.WRITE | f.SHARED | f.LOCKED | f.LOCKONFAULT)) === f.LOCKED;
+    if (isLocked && (flags & f.WRITE) !== 0) pageOps.populate(at, own, { start, end, isWrite: true });
     accounting.count(at, old, -pages);
     accounting.count(at, flags, pages);
     return 0;

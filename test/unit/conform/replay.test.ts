@@ -24,29 +24,6 @@ describe("traces of a real kernel", () => {
   });
 });
 
-/** Traces that go on to shared anonymous memory, and how far they are equal. */
-const PARTIAL = new URL("../../oracle/vmfuzz-partial/", import.meta.url);
-describe("the beginning of a trace that uses shared memory later", () => {
-  test.each([
-    ["mremap-2", 79],
-    ["mremap-3", 50],
-    ["mremap-7", 37],
-    ["mremap-8", 50],
-    ["mremap-10", 25],
-    ["fork-2", 24],
-    ["fork-5", 66],
-    ["fork-7", 38],
-    ["fork-9", 29],
-    ["fork-10", 36],
-  ])("%s: %d records", (name, records) => {
-    const [kernel] = kernelsOf({ cpus: 1, memory: "64MiB" }).kernels;
-    const trace = parseTrace(name, readFileSync(new URL(`${name}.jsonl`, PARTIAL), "utf8"));
-    const { equal, difference } = replay(kernel, trace);
-    expect(difference).toBeNull();
-    expect(equal).toBeGreaterThanOrEqual(records);
-  });
-});
-
 describe("a trace that was changed", () => {
   const changed = (change: (lines: string[]) => void): ReturnType<typeof replay> => {
     const lines = readFileSync(new URL("anon-1.jsonl", FOLDER), "utf8").trim().split("\n");
