@@ -7,7 +7,15 @@ import { describeProgram, resolveProgram, workloadNames } from "../../../src/mac
 import { operationsOf, runOn, runWell } from "../../support/run-workload.ts";
 
 const CORRUPTION = join(import.meta.dirname, "../../support/programs/stress-corruption.ts");
-const WORKLOADS = ["lock-stress", "ipi-stress", "percpu-stress", "percpu-churn", "tlb-stress", "mm-stress"];
+const WORKLOADS = [
+  "lock-stress",
+  "ipi-stress",
+  "percpu-stress",
+  "percpu-churn",
+  "tlb-stress",
+  "mm-stress",
+  "file-stress",
+];
 
 afterAll(destroyIdlePools);
 
@@ -16,7 +24,7 @@ test("these are the stress workloads, with those for pages and address spaces", 
   for (const name of workloadNames()) {
     if ((await describeProgram(resolveProgram(name)))?.stress) stressing.push(name);
   }
-  expect(stressing.toSorted()).toEqual([...WORKLOADS, "page-stress", "mm-stress", "tlb-stress"].toSorted());
+  expect(stressing.toSorted()).toEqual([...WORKLOADS, "page-stress"].toSorted());
 });
 
 describe.each(WORKLOADS)("%s", (workload) => {
