@@ -21,6 +21,7 @@ test.each([
   ["spinlock", [10_000], 1],
   ["slab-pair", [2, 0.05], 2],
   ["slab-pair", ["remote", 100], 1],
+  ["fault", [16, 0.05], 1],
 ])("the C twin %s compiles and measures", async (name, args, numbers) => {
   const twin = compileTwin(name);
   expect(twin !== null).toBe(hasGcc);
