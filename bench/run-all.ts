@@ -15,7 +15,15 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { type BenchReport, tableOf, verdictOf } from "./measure.ts";
 
-const NOT_BENCHES = ["c-twin.ts", "calibrate.ts", "measure.ts", "run-all.ts", "running.ts", "slab-curves.ts"];
+const NOT_BENCHES = [
+  "c-twin.ts",
+  "calibrate.ts",
+  "fault-curves.ts",
+  "measure.ts",
+  "run-all.ts",
+  "running.ts",
+  "slab-curves.ts",
+];
 const FOLDER = fileURLToPath(new URL(".", import.meta.url));
 const OUT = fileURLToPath(new URL("../docs/performance.json", import.meta.url));
 const LIMIT_MS = 180_000;
