@@ -213,9 +213,17 @@ export class Rcu extends RcuReaders implements CpuHooks {
 
   /** This CPU takes no part any more.  Its callbacks are left to the others; the last one runs them all. */
   leave(): void {
-    while (!this.gp.tryLeave(this.callbacks)) this.barrier();
-    this.memory.write(this.base + data.takesPart, 0);
+    while (!this.tryLeave()) this.barrier();
     if (this.gp.enterIdle()) this.gp.advance();
+  }
+
+  /** No interrupt may queue a callback between: nobody would leave it to the others. */
+  private tryLeave(): boolean {
+    const flags = this.cpu.irqSave();
+    const hasLeft = this.gp.tryLeave(this.callbacks);
+    if (hasLeft) this.memory.write(this.base + data.takesPart, 0);
+    this.cpu.irqRestore(flags);
+    return hasLeft;
   }
 
   /**
@@ -365,6 +373,8 @@ export class Rcu extends RcuReaders implements CpuHooks {
 
   /** @irqs off */
   private adoptOrphans(): void {
+    // A CPU that has left, and still answers interrupts, would keep them for ever.
+    if (this.memory.read(this.base + data.takesPart) === 0) return;
     if (this.gp.adoptOrphans(this.callbacks)) this.masks.add(this.gp.callbackCpus, this.cpu.id);
   }
 
