@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Vector } from "../../../src/hardware/vectors.ts";
+import { Softirq, Vector } from "../../../src/hardware/vectors.ts";
 import { RcuState } from "../../../src/sync/rcu-grace-period.ts";
 import { leaveRun, type SyncParts, syncOnOneThread } from "../../support/sync-parts.ts";
 
@@ -198,6 +198,20 @@ describe("rcu_barrier", () => {
     const f = fixture(4);
     f.at(2).rcu.barrier();
     expect(f.at(2).rcu.completed).toBe(0);
+  });
+
+  test("a CPU that has left, and still answers interrupts, does not take over what others leave behind", () => {
+    const f = fixture(3);
+    leaveRun(f.at(2));
+    f.at(1).rcu.call(head(1), f.note);
+    leaveRun(f.at(1));
+    const { cpu, rcu } = f.at(2);
+    cpu.raiseSoftirq(2, Softirq.RCU_CALLBACKS);
+    rcu.runSoftirqs();
+    f.at(0).rcu.barrier();
+    expect(f.log).toEqual(["0:1"]);
+    leaveRun(f.at(0));
+    f.at(0).rcu.check();
   });
 
   test("the last CPU that leaves runs what the others have left behind", () => {
