@@ -6,13 +6,15 @@ const LEAK = `${projectFolder}/test/support/programs/leak.ts`;
 const SMALL = ["--cpus", "2", "--memory", "64MiB", "--workload", LEAK];
 
 test("screens one after the other, sorted; a leak grows and the rest does not", async () => {
-  const args = ["--count", "2", "--delay", "0.2", "--sort", "growth", "--rows", "1"];
+  const args = ["--count", "3", "--delay", "0.5", "--sort", "growth", "--rows", "1"];
   const { code, stdout, stderr } = await smpsim("top", "slab", ...SMALL, ...args);
-  expect(stderr).toMatch(/^watching .*leak\.ts on 2 CPUs every 0\.2 s\n$/);
+  expect(stderr).toMatch(/^watching .*leak\.ts on 2 CPUs every 0\.5 s\n$/);
   expect(code).toBe(0);
-  expect(stdout.match(/^ Active \/ Total Objects/gm)).toHaveLength(2);
-  const growth = [...stdout.matchAll(/^ .*\+(\d+) (\S+)$/gm)].map(([, count, name]) => [Number(count), name]);
-  expect(growth.map(([, name]) => name)).toEqual(["kmalloc-64", "kmalloc-64"]);
+  expect(stdout.match(/^ Active \/ Total Objects/gm)).toHaveLength(3);
+  // On a busy host the program may not have begun by the first look: then nothing has grown there.
+  const grown = [...stdout.matchAll(/^ .*\+\d+ (\S+)$/gm)].map(([, name]) => name);
+  expect(grown.length).toBeGreaterThan(0);
+  expect([...new Set(grown)]).toEqual(["kmalloc-64"]);
 });
 
 test("one document, one look", async () => {
