@@ -91,8 +91,7 @@ export interface MmapParts {
   readonly areas: UnmappedAreas;
   readonly munmap: Munmap;
   readonly accounting: Accounting;
-  /** Null: there is no shared anonymous memory. */
-  readonly shared: SharedMemoryFiles | null;
+  readonly shared: SharedMemoryFiles;
 }
 
 /** An address, or a negated errno; what is to be populated then. */
@@ -113,7 +112,7 @@ export class Mmap {
   declare private readonly areas: UnmappedAreas;
   declare private readonly munmap: Munmap;
   declare private readonly accounting: Accounting;
-  declare private readonly shared: SharedMemoryFiles | null;
+  declare private readonly shared: SharedMemoryFiles;
 
   constructor(parts: MmapParts) {
     this.memory = parts.vmas.memory;
@@ -209,10 +208,7 @@ export class Mmap {
     const { memory } = this;
     const { start, end, flags, pgoff } = range;
     const isSharedAnon = range.file === null && (flags & f.SHARED) !== 0;
-    if (isSharedAnon && this.shared === null) return -Errno.ENODEV;
-    const file = isSharedAnon
-      ? (this.shared?.make(end - start, (flags & f.NORESERVE) !== 0) ?? null)
-      : range.file;
+    const file = isSharedAnon ? this.shared.make(end - start, (flags & f.NORESERVE) !== 0) : range.file;
     if (isSharedAnon && file === null) return -Errno.ENOMEM;
     const like = { file: file?.file ?? 0, ops: file?.ops ?? 0, policy: 0 };
     const merged = isSharedAnon
@@ -221,7 +217,7 @@ export class Mmap {
     if (merged < 0) return merged;
     const area = merged > 0 ? merged : this.makeArea(at, { start, end, flags, pgoff, ...like });
     // The VMA has a reference of its own, if there is one.
-    if (isSharedAnon && file !== null) this.shared?.put(file);
+    if (isSharedAnon && file !== null) this.shared.put(file);
     if (area === 0) return -Errno.ENOMEM;
     this.countLocked(at, area, (end - start) / PAGE_BYTES);
     memory.write(area + vma.flags, memory.read(area + vma.flags) | f.SOFTDIRTY);
