@@ -2,7 +2,6 @@
  * The tables of a real kernel, recorded in kernel-tables.md, against what smpsim computes: every figure exactly.
  */
 
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { PAGE_BYTES } from "../../src/memory/units.ts";
 import {
@@ -17,29 +16,13 @@ import {
 import { ZONE_INDEXES, ZONE_NAMES, ZoneIndex } from "../../src/mm/pages/zone-index.ts";
 import { slabLayout } from "../../src/mm/slab/slab-layout.ts";
 import { bootOnly } from "../support/boot.ts";
-
-const text = readFileSync(new URL("kernel-tables.md", import.meta.url), "utf8");
+import { recordedTable as table, recorded as text } from "../support/kernel-tables.ts";
 
 /** The recorded machine. */
 const CPUS = 2;
 const MIN_FREE_KBYTES = Number(/min_free_kbytes = (\d+)/.exec(text)![1]);
 const SCALE_FACTOR = Number(/watermark_scale_factor = (\d+)/.exec(text)![1]);
 const RATIOS = [256, 256, 32, 0, 0, 0];
-
-/** Cells of the table rows under the heading that begins with `heading`, its head row first. */
-function table(heading: string): string[][] {
-  const section = text.split(/^## /m).find((part) => part.startsWith(heading));
-  if (section === undefined) throw new Error(`kernel-tables.md has no section "${heading}"`);
-  return section
-    .split("\n")
-    .filter((line) => line.startsWith("|") && !line.startsWith("|--"))
-    .map((line) =>
-      line
-        .split("|")
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    );
-}
 
 /** Numbers of a cell such as "63 / 6118 / 48307" or "0, 3019, 5195". */
 const numbers = (cell: string): number[] => cell.split(/[/,]/).map(Number);
