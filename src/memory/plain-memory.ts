@@ -13,7 +13,8 @@ import type { LockSteps } from "./lock-steps.ts";
 import type { Memory } from "./memory.ts";
 import type { Turn } from "./turn.ts";
 import type { Pointer } from "./units.ts";
-import { type AtomicOperations, atomicsOf, lockStepsOf, type RamMemory } from "./wasm-atomics.ts";
+import { type AtomicOperations, atomicsOf, bulkOf, lockStepsOf, type RamMemory } from "./wasm-atomics.ts";
+import type { BulkOperations } from "./wasm-bulk.ts";
 
 const control = Control;
 const cpuWords = CpuControl;
@@ -34,6 +35,7 @@ export class PlainMemory implements Memory {
   declare private readonly words: Int32Array;
   declare readonly lockSteps: LockSteps;
   declare private readonly atomics: AtomicOperations;
+  declare private readonly bulk: BulkOperations;
   declare private readonly bytes: Uint8Array;
   declare private readonly doubles: Float64Array;
   declare private readonly control: Int32Array;
@@ -45,6 +47,7 @@ export class PlainMemory implements Memory {
     this.words = new Int32Array(parts.ram.buffer);
     this.atomics = atomicsOf(parts.ram);
     this.lockSteps = lockStepsOf(parts.ram);
+    this.bulk = bulkOf(parts.ram);
     this.bytes = new Uint8Array(parts.ram.buffer);
     this.doubles = new Float64Array(parts.ram.buffer);
     this.control = parts.control;
@@ -107,10 +110,12 @@ export class PlainMemory implements Memory {
   }
 
   fill(address: Pointer, words: number, value: number): void {
-    this.words.fill(value, address, address + words);
+    const byte = value & 0xff;
+    if (value === Math.imul(byte, 0x01010101)) this.bulk.fill(address, words, byte);
+    else this.words.fill(value, address, address + words);
   }
   copy(to: Pointer, from: Pointer, words: number): void {
-    this.words.copyWithin(to, from, from + words);
+    this.bulk.copy(to, from, words);
   }
   compare(a: Pointer, b: Pointer, words: number): number {
     const ram = this.words;

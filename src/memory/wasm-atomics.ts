@@ -10,6 +10,7 @@
  */
 
 import { giveFunction, type LockSteps, takeFunction } from "./lock-steps.ts";
+import { type BulkOperations, bulkFunctions } from "./wasm-bulk.ts";
 import { Op, ValueType, type WasmFunction, wasmModule, wordAddress } from "./wasm-format.ts";
 
 /** Marked operations; word forms take a word index, byte forms a byte address. */
@@ -65,6 +66,12 @@ export function atomicsOf(ram: RamMemory): AtomicOperations {
 export function lockStepsOf(ram: RamMemory): LockSteps {
   const isWide = ram.buffer.byteLength > MAX_BYTES_32;
   return instantiate(ram, isWide, [takeFunction(isWide), giveFunction(isWide)]) as LockSteps;
+}
+
+/** Filling and copying on `ram`, for one thread. */
+export function bulkOf(ram: RamMemory): BulkOperations {
+  const isWide = ram.buffer.byteLength > MAX_BYTES_32;
+  return instantiate(ram, isWide, bulkFunctions(isWide)) as BulkOperations;
 }
 
 function instantiate(ram: RamMemory, isWide: boolean, functions: readonly WasmFunction[]): unknown {

@@ -8,7 +8,7 @@ const MAGIC_AND_VERSION = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
 const Section = { TYPE: 1, IMPORT: 2, FUNCTION: 3, EXPORT: 7, CODE: 10 } as const;
 export const ValueType = { I32: 0x7f, F64: 0x7c } as const;
 
-/** Instructions; those of ATOMIC have an opcode of their own behind it. */
+/** Instructions; those of ATOMIC and BULK have an opcode of their own behind it. */
 export const Op = {
   IF: 0x04,
   END: 0x0b,
@@ -29,6 +29,10 @@ export const Op = {
   I64_EXTEND_I32_U: 0xad,
   I64_TRUNC_F64_U: 0xb1,
   ATOMIC: 0xfe,
+  BULK: 0xfc,
+  /** Behind BULK. */
+  MEMORY_COPY: 0x0a,
+  MEMORY_FILL: 0x0b,
 } as const;
 
 export interface WasmFunction {
@@ -69,6 +73,9 @@ export function wordAddress(local: number, isWide: boolean): number[] {
     ? [Op.LOCAL_GET, local, Op.I64_EXTEND_I32_U, Op.I64_CONST, 2, Op.I64_SHL]
     : [Op.LOCAL_GET, local, Op.I32_CONST, 2, Op.I32_SHL];
 }
+
+/** Leaves the bytes of as many words as `local` says: sizes are as wide as addresses. */
+export const wordsToBytes = wordAddress;
 
 const section = (id: number, content: number[]): number[] => [id, ...unsigned(content.length), ...content];
 const vector = (items: readonly number[][]): number[] => [...unsigned(items.length), ...items.flat()];

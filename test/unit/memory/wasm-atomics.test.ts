@@ -5,12 +5,13 @@ import { NOT_OWNER } from "../../../src/memory/lock-steps.ts";
 import {
   type AtomicOperations,
   atomicsOf,
+  bulkOf,
   createRam,
   lockStepsOf,
 } from "../../../src/memory/wasm-atomics.ts";
 
 describe.each([
-  ["small, 32-bit addresses", 1 << 20, 1000],
+  ["small, 32-bit addresses", 1 << 20, 10_000],
   ["8 GiB, 64-bit addresses", 8 * 2 ** 30, 2 ** 31 - 3],
 ])("%s", (_name, bytes, address) => {
   const ram = createRam(bytes);
@@ -49,6 +50,40 @@ describe.each([
     ["exchangeHalf", [0xabcd]],
     ["exchangeHalf", [0x1ffff]],
   ];
+
+  test("bulk operations fill and copy exactly their words, overlapping ones too", () => {
+    const bulk = bulkOf(ram);
+    const [length, first] = [1500, address - 4000];
+    const area = words.subarray(first, first + length);
+    const start = Int32Array.from({ length }, (_, i) => i * 0x01234567);
+    const check = (ours: () => void, theirs: (model: Int32Array) => void): void => {
+      area.set(start);
+      const model = start.slice();
+      ours();
+      theirs(model);
+      expect(Buffer.from(area.slice().buffer).equals(Buffer.from(model.buffer))).toBe(true);
+    };
+    for (const [at, count, byte] of [
+      [3, 1024, 0],
+      [1, 1, 0x6b],
+      [0, length, 0xff],
+      [7, 0, 1],
+    ])
+      check(
+        () => bulk.fill(first + at, count, byte),
+        (model) => model.fill(byte * 0x01010101, at, at + count),
+      );
+    for (const [to, from, count] of [
+      [0, 400, 1024],
+      [400, 0, 1024],
+      [9, 8, 700],
+      [5, 5, 0],
+    ])
+      check(
+        () => bulk.copy(first + to, first + from, count),
+        (model) => model.copyWithin(to, from, from + count),
+      );
+  });
 
   test.each(operands)("%s %j", (name, args) => {
     const at = /Byte|Half/.test(name) ? address * 4 : address;
