@@ -19,26 +19,25 @@ const [FIRST, SECOND, THIRD] = [0, 1, 2];
 export function bulkFunctions(isWide: boolean): WasmFunction[] {
   const { I32 } = ValueType;
   const shape = { parameters: [I32, I32, I32], results: [], locals: 0 };
+  const to = wordAddress(FIRST, isWide);
   return [
     {
       ...shape,
       name: "fill",
-      code: [
-        ...wordAddress(FIRST, isWide),
-        ...[Op.LOCAL_GET, THIRD],
-        ...wordsToBytes(SECOND, isWide),
-        ...[Op.BULK, Op.MEMORY_FILL, 0],
-      ],
+      code: [to, Op.LOCAL_GET, THIRD, wordsToBytes(SECOND, isWide), Op.BULK, Op.MEMORY_FILL, 0].flat(),
     },
     {
       ...shape,
       name: "copy",
       code: [
-        ...wordAddress(FIRST, isWide),
-        ...wordAddress(SECOND, isWide),
-        ...wordsToBytes(THIRD, isWide),
-        ...[Op.BULK, Op.MEMORY_COPY, 0, 0],
-      ],
+        to,
+        wordAddress(SECOND, isWide),
+        wordsToBytes(THIRD, isWide),
+        Op.BULK,
+        Op.MEMORY_COPY,
+        0,
+        0,
+      ].flat(),
     },
   ];
 }
