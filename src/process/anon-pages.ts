@@ -10,6 +10,7 @@
 
 import { bug } from "../memory/bug.ts";
 import type { Memory } from "../memory/memory.ts";
+import { mutant, reached } from "../memory/mutants.ts";
 import { PAGE_BYTES, type Pfn } from "../memory/units.ts";
 import { NodeStat } from "../mm/pages/counters.ts";
 import { Gfp, GfpFlag } from "../mm/pages/gfp.ts";
@@ -24,6 +25,8 @@ const anon = AnonPage;
 const vma = VmArea;
 /** In `private`. */
 const EXCLUSIVE = 1;
+/** A write takes a page that others have, too. */
+const reusesShared = mutant("cow-reuse-shared");
 
 export class AnonPages {
   declare private readonly memory: Memory;
@@ -82,7 +85,8 @@ export class AnonPages {
    */
   canReuse(pfn: Pfn, area: VmaRef): boolean {
     if (this.isExclusive(pfn)) return true;
-    if (this.pages.pageCount(pfn) !== 1) return false;
+    reached("cow-reuse-shared");
+    if (this.pages.pageCount(pfn) !== 1 && !reusesShared) return false;
     const at = this.pages.frames.pageOf(pfn);
     this.memory.write(at + anon.mapping, this.memory.load(area + vma.anonVma));
     this.memory.write(at + anon.private, EXCLUSIVE);

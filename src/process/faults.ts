@@ -41,6 +41,8 @@ const { PRESENT, RW, DIRTY, ACCESSED } = PteBit;
 const { SPECIAL } = PteSoft;
 /** Copies a page and installs the copy without a look whether the entry is still the same. */
 const copiesBlindly = mutant("cow-no-recheck");
+/** The old page's entry goes without a flush before the copy's comes. */
+const copiesUnflushed = mutant("cow-no-flush");
 /** Installs a new page over what another fault has put there. */
 const installsBlindly = mutant("anon-fault-no-recheck");
 
@@ -251,7 +253,8 @@ export class Faults {
     if (at !== 0 && (isSame || copiesBlindly)) {
       // First no entry, then a flush, then the new one: nobody has both pages at one address.
       tables.pte.take(at);
-      shootdown.flushPage(contextOf(mm), address);
+      reached("cow-no-flush");
+      if (!copiesUnflushed) shootdown.flushPage(contextOf(mm), address);
       const isCopyOfFile = old !== 0 && !anonPages.isAnon(old);
       if (old === 0 || isCopyOfFile) rss.add(mm, RssMember.ANON, 1);
       if (isCopyOfFile) rss.add(mm, RssMember.SHMEM, -1);

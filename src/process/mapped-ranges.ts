@@ -10,6 +10,7 @@
 import { ENTRY_WORDS, entryHigh, entryLow, PTE_HIGH_NX, PteBit } from "../hardware/page-table-entry.ts";
 import { Errno } from "../memory/errno.ts";
 import type { Memory } from "../memory/memory.ts";
+import { mutant, reached } from "../memory/mutants.ts";
 import { PAGE_BYTES, type Pfn, type Pointer } from "../memory/units.ts";
 import type { PageTables } from "../mm/pgtable/page-tables.ts";
 import { CHANGE_KEEPS, isPresent, PageProt, PteSoft } from "../mm/pgtable/pte.ts";
@@ -31,6 +32,8 @@ import type { Vmas } from "./vmas.ts";
 
 const { RW, DIRTY, ACCESSED } = PteBit;
 const { SPECIAL } = PteSoft;
+/** Entries are taken away without their table's lock. */
+const zapsUnlocked = mutant("zap-unlocked");
 
 export interface MappedRangeParts {
   readonly memory: Memory;
@@ -248,17 +251,20 @@ export class MappedRanges implements PageOps {
   /** Visits every entry that is not empty; flushes `gather`, without the lock, when it is full. */
   private each(mm: MmRef, start: number, end: number, visit: EntryVisitor, gather?: MmuGather): void {
     const { tables } = this;
+    const isUnlocked = zapsUnlocked && gather !== undefined;
+    if (gather !== undefined) reached("zap-unlocked");
     this.parts.paging.ranges.eachPmd(contextOf(mm), start, end, (pmd, first, last) => {
       for (let address = first; address < last; ) {
         const table = tables.pteOffsetMapLock(pmd, address);
         if (table === 0) return;
+        if (isUnlocked) tables.pteUnlock(table);
         let isFull = false;
         for (let at = table; address < last && !isFull; at += ENTRY_WORDS, address += PAGE_BYTES) {
           const low = tables.pte.get(at);
           if (low !== 0 || tables.pte.high !== 0) isFull = visit(at, low, address);
         }
         gather?.endRmaps((pfn) => this.parts.filePages.unmap(pfn));
-        tables.pteUnlock(table);
+        if (!isUnlocked) tables.pteUnlock(table);
         if (isFull) gather?.flush();
       }
     });

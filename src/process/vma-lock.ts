@@ -26,6 +26,8 @@ const mm = MmStruct;
 const locksVmas = shape.vmaLock !== "off";
 /** A reader does not look at the sequence again when it has the lock. */
 const looksOnce = mutant("vma-lock-no-recheck");
+/** Who changes a VMA does not wait for the faults that hold it. */
+const waitsForNone = mutant("vma-write-no-wait");
 
 export class MmapLocks {
   declare private readonly memory: Memory;
@@ -127,9 +129,10 @@ export class MmapLocks {
     const sequence = memory.read(memory.read(at + vma.mm) + mm.lockSeq);
     if (memory.read(at + vma.lockSeq) === sequence) return;
     const sem = memory.read(at + vma.lock) + VmaLock.sem;
-    rwsems.writeLock(sem);
+    reached("vma-write-no-wait");
+    if (!waitsForNone) rwsems.writeLock(sem);
     memory.store(at + vma.lockSeq, sequence);
-    rwsems.writeUnlock(sem);
+    if (!waitsForNone) rwsems.writeUnlock(sem);
   }
 
   private isAround(at: VmaRef, address: number): boolean {
