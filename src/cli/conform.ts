@@ -9,11 +9,13 @@ import { print, printJson } from "./output.ts";
 import { bold, green, red } from "./tables.ts";
 
 const EXAMPLES = `
-Traces have one JSON document a line, format vmfuzz-1; those that ship are in test/oracle/vmfuzz.
+Traces have one JSON document a line, format vmfuzz-1, or are scenarios in plain text; those that ship are in
+test/oracle/vmfuzz and test/oracle/vmtrace.
 
 Examples:
   smpsim conform test/oracle/vmfuzz/anon-1.jsonl     a line a trace, and where it parts
   smpsim conform test/oracle/vmfuzz/*.jsonl --json   the same as one JSON document
+  smpsim conform test/oracle/vmtrace/*.txt           scenarios in plain text: each step's counters and flags, too
 
 Exit code: 0 when all records are equal, 1 when one differs or an operation is not known, 2 wrong usage.`;
 

@@ -171,21 +171,6 @@ export class MappedRanges implements PageOps {
     return resident;
   }
 
-  /** Pages of a range: how many, how many of them anonymous, and their shares by how often they are mapped, in 4096ths. */
-  usage(mm: MmRef, start: number, end: number): { pages: number; anonPages: number; share: number } {
-    const { anonPages } = this.parts;
-    let [count, anonymous, share] = [0, 0, 0];
-    this.each(mm, start, end, (_at, low) => {
-      if (!isPresent(low) || (low & SPECIAL) !== 0) return false;
-      count++;
-      const pfn = this.tables.pte.pfnOf(low);
-      if (anonPages.isAnon(pfn)) anonymous++;
-      share += Math.floor(PAGE_BYTES / anonPages.mapcountOf(pfn));
-      return false;
-    });
-    return { pages: count, anonPages: anonymous, share };
-  }
-
   // ---- parts ----
 
   /** Linux: zap_pte_range, zap_present_folio_ptes. */

@@ -156,7 +156,6 @@ export class Mmap {
     const address = this.areas.find(at, { hint, bytes, isFixed, wantsHuge });
     if (address < 0) return failed(-address);
     if (address % PAGE_BYTES !== 0) return failed(Errno.EINVAL);
-    if (isFixed && address < MMAP_MIN_ADDR) return failed(Errno.EPERM);
     if ((flags & m.FIXED_NOREPLACE) !== 0 && vmas.overlapping(at, address, address + bytes).length > 0)
       return failed(Errno.EEXIST);
     if (!this.accounting.mayLock(at, asked, bytes / PAGE_BYTES)) return failed(Errno.EAGAIN);

@@ -20,7 +20,7 @@ import type { Accounting } from "./accounting.ts";
 import type { TableMover } from "./move-tables.ts";
 import type { Munmap } from "./munmap.ts";
 import { pageAlign } from "./page-align.ts";
-import { MMAP_MIN_ADDR, type UnmappedAreas } from "./unmapped-area.ts";
+import type { UnmappedAreas } from "./unmapped-area.ts";
 import { type MmRef, MmStruct, VmArea, type VmaRef } from "./vm-area.ts";
 import { VmFlag } from "./vm-flags.ts";
 import type { VmaMerge } from "./vma-merge.ts";
@@ -239,7 +239,6 @@ export class Mremap {
     const hint = impliesPlace(flags) ? remap.to : 0;
     const to = this.parts.areas.find(at, { hint, bytes: newBytes, isFixed, wantsHuge: isPrivateAnon });
     if (to < 0) return to;
-    if (isFixed && to < MMAP_MIN_ADDR) return -Errno.EPERM;
     return this.moveArea({ ...remap, to }, area);
   }
 

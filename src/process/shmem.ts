@@ -16,7 +16,9 @@ import type { Memory } from "../memory/memory.ts";
 import { mutant, reached } from "../memory/mutants.ts";
 import { FRAME_WORDS, frameOf, PAGE_BYTES, type Pfn, physOf } from "../memory/units.ts";
 import { Gfp, GfpFlag } from "../mm/pages/gfp.ts";
+import { Page } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
+import { PageFlag } from "../mm/pages/page-flags.ts";
 import type { RwSemaphores } from "../sync/rwsem.ts";
 import type { Accounting } from "./accounting.ts";
 import { FileMode, type FileRef, Inode, type InodeRef } from "./file-layout.ts";
@@ -241,6 +243,7 @@ export class Shmem implements SharedMemoryFiles {
       return -Errno.ENOMEM;
     }
     if (!pageLocks.tryLock(pfn)) bug(`the new frame ${pfn} is locked`);
+    this.memory.or(pages.frames.pageOf(pfn) + Page.flags, PageFlag.SWAPBACKED);
     const error = cache.add(at, index, pfn);
     if (error === 0) return pfn;
     this.charge(at, -1);

@@ -8,6 +8,8 @@ import { FileMode, type FileRef } from "../../process/file-layout.ts";
 import { MMAP_MIN_ADDR } from "../../process/unmapped-area.ts";
 import { type MmRef, MmStruct, VmArea, type VmaRef } from "../../process/vm-area.ts";
 import { Prot, VM_FLAG_LETTERS, VmFlag } from "../../process/vm-flags.ts";
+import { permissionText } from "../../procfs/pid/areas.ts";
+import { shareInKb, usageOf } from "../../procfs/pid/usage.ts";
 import type { TraceHeader, TraceMap } from "./trace.ts";
 
 const f = VmFlag;
@@ -92,37 +94,32 @@ export class Arena {
   }
 
   private describe(area: VmaRef): TraceMap {
-    const { vmas, ranges } = this.kernel.processes;
-    const [start, end, flags] = [vmas.startOf(area), vmas.endOf(area), vmas.flagsOf(area)];
-    const { pages, anonPages, share } = ranges.usage(this.mm, start, end);
+    const { vmas } = this.kernel.processes;
+    const flags = vmas.flagsOf(area);
+    const usage = usageOf(this.kernel, this.mm, area);
     const kind = this.kindOf(area);
-    const pss = Math.floor(share / 1024);
-    const perm = [
-      (flags & f.READ) === 0 ? "-" : "r",
-      (flags & f.WRITE) === 0 ? "-" : "w",
-      (flags & f.EXEC) === 0 ? "-" : "x",
-      (flags & f.MAYSHARE) === 0 ? "p" : "s",
-    ].join("");
-    const letters = VM_FLAG_LETTERS.filter(([flag, two]) => (flags & flag) !== 0 && !NOT_COMPARED.has(two));
-    const text = letters
-      .map(([, two]) => two)
-      .toSorted()
-      .join(" ");
-    const locked = (flags & f.LOCKED) === 0 ? 0 : pss;
-    return [
-      this.pageOf(start),
-      this.pageOf(end),
-      perm,
-      kind === "anon" ? 0 : vmas.pgoffOf(area),
+    const letters = VM_FLAG_LETTERS.filter(([flag]) => (flags & flag) !== 0).map(([, two]) => two);
+    const compared = letters.filter((two) => !NOT_COMPARED.has(two));
+    return {
+      start: this.pageOf(vmas.startOf(area)),
+      end: this.pageOf(vmas.endOf(area)),
+      perm: permissionText(flags),
+      offset: kind === "anon" ? 0 : vmas.pgoffOf(area),
       kind,
-      pages,
-      anonPages,
-      0,
-      locked,
-      0,
-      text,
-      pss,
-    ];
+      rss: usage.resident / PAGE_BYTES,
+      anon: usage.anonymous / PAGE_BYTES,
+      thp: 0,
+      locked: shareInKb(usage.pssLocked),
+      swap: 0,
+      flags: compared.toSorted().join(" "),
+      pss: shareInKb(usage.pss),
+      sharedClean: usage.sharedClean / 1024,
+      sharedDirty: usage.sharedDirty / 1024,
+      privateClean: usage.privateClean / 1024,
+      privateDirty: usage.privateDirty / 1024,
+      // The recording kernel has no soft-dirty bits.
+      vmFlags: letters.filter((two) => two !== "sd").join(" "),
+    };
   }
 
   private kindOf(area: VmaRef): string {
@@ -144,7 +141,9 @@ export class Arena {
 }
 
 /** File A is written throughout, B is one hole. */
-function makeFiles({ processes }: Kernel, { files: { A, B } }: TraceHeader): Map<string, FileRef> {
+function makeFiles({ processes }: Kernel, header: TraceHeader): Map<string, FileRef> {
+  if (header.files === null) return new Map();
+  const { A, B } = header.files;
   const { shmem, files } = processes;
   const [a, b] = [shmem.create(), shmem.create()];
   const aro = a === 0 ? 0 : files.open(files.inodeOf(a), FileMode.READ);

@@ -2,9 +2,9 @@
 
 import type { Kernel } from "../../machine/kernel.ts";
 import type { ProgramOptions } from "../../machine/program.ts";
+import { readTrace } from "./read-trace.ts";
 import { type ReplayResult, replay } from "./replay.ts";
-import { parseTrace } from "./trace.ts";
 
 export function run(kernel: Kernel, options: ProgramOptions): ReplayResult {
-  return replay(kernel, parseTrace(String(options.name), String(options.text)));
+  return replay(kernel, readTrace(String(options.name), String(options.text)));
 }

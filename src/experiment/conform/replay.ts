@@ -8,7 +8,7 @@ import { checkSpaces } from "../../process/check-spaces.ts";
 import { Task } from "../../sync/task.ts";
 import { Arena } from "./arena.ts";
 import { perform } from "./operations.ts";
-import type { Trace, TraceMap, TraceRecord } from "./trace.ts";
+import type { Trace, TraceFormat, TraceMap, TraceRecord } from "./trace.ts";
 
 /** The first difference, or why the replay could not go on. */
 export interface Difference {
@@ -27,37 +27,21 @@ export interface ReplayResult {
   readonly skipped: string | null;
 }
 
-/** Fields of a mapping by importance: ranges, rights and kind first. */
-const FIELDS = [
-  "start",
-  "end",
-  "perm",
-  "offset",
-  "kind",
-  "rss",
-  "anon",
-  "thp",
-  "locked",
-  "swap",
-  "flags",
-  "pss",
-];
-const ORDER = [0, 1, 2, 3, 4, 10, 5, 6, 7, 8, 9, 11];
-
 /** How a list of records ended: `stop` is null when all were equal. */
 interface Progress {
   readonly equal: number;
   readonly stop: { difference: Difference } | { skipped: string } | null;
 }
 
-/** What a process's mappings were after its last record. */
+/** How to compare, and what a process's mappings were after its last record. */
 interface Chain {
+  readonly format: TraceFormat;
   maps: readonly TraceMap[];
 }
 
 export function replay(kernel: Kernel, trace: Trace): ReplayResult {
   const arena = Arena.make(kernel, trace.header);
-  const { equal, stop } = replayList(arena, trace.records, { maps: [] });
+  const { equal, stop } = replayList(arena, trace.records, { format: trace.format, maps: [] });
   arena.end();
   return { equal, difference: null, skipped: null, ...stop };
 }
@@ -66,6 +50,10 @@ function replayList(arena: Arena, records: readonly TraceRecord[], chain: Chain)
   const { kernel } = arena;
   let equal = 0;
   for (const record of records) {
+    if (record.isSetup) {
+      perform(arena, record);
+      continue;
+    }
     const stop = record.op === "fork" ? replayFork(arena, record, chain) : replayOne(arena, record, chain);
     if (stop !== null) return { equal, stop };
     checkSpaces(kernel);
@@ -79,16 +67,16 @@ function replayOne(arena: Arena, record: TraceRecord, chain: Chain): Progress["s
   const { kernel } = arena;
   chain.maps = record.maps ?? chain.maps;
   // The first record of a child: what it begins with.
-  if (record.op === "start") return stopAt(compareMaps(record, chain.maps, arena.maps()));
+  if (record.op === "start") return stopAt(compareMaps(record, chain, arena.maps()));
   const faultsBefore = faultsOf(kernel);
   kernel.cpu.tlb.flushAll();
   const done = perform(arena, record);
-  if (done === null) return { skipped: record.op };
+  if (done === null) return { skipped: record.label ?? record.op };
   const faults = faultsOf(kernel) - faultsBefore;
   return stopAt(
-    compare(record, "ret", record.ret, done.ret) ??
-      compare(record, "val", record.val ?? null, done.val ?? null) ??
-      compareMaps(record, chain.maps, arena.maps()) ??
+    compare(record, "ret", record.ret, chain.format.answer(done.ret, record.op)) ??
+      compareValue(record, chain.format, done.val ?? null) ??
+      compareMaps(record, chain, arena.maps()) ??
       compare(record, "minflt", record.minflt ?? 0, faults),
   );
 }
@@ -98,12 +86,13 @@ function replayFork(arena: Arena, record: TraceRecord, chain: Chain): Progress["
   const child = arena.fork();
   const inParent = nested(record, "parent", replayList(arena, record.parent ?? [], chain));
   child.enter();
-  const inChild = inParent ?? nested(record, "child", replayList(child, record.child ?? [], { maps: [] }));
+  const inChild =
+    inParent ?? nested(record, "child", replayList(child, record.child ?? [], { ...chain, maps: [] }));
   child.end();
   arena.enter();
   if (inChild !== null) return inChild;
   chain.maps = record.maps ?? chain.maps;
-  return stopAt(compareMaps(record, chain.maps, arena.maps()));
+  return stopAt(compareMaps(record, chain, arena.maps()));
 }
 
 /** A difference within a fork has the fork's number, and its own before the field. */
@@ -117,18 +106,23 @@ function nested({ i, op }: TraceRecord, who: string, { stop }: Progress): Progre
 const stopAt = (difference: Difference | null): Progress["stop"] =>
   difference === null ? null : { difference };
 
+function compareValue(record: TraceRecord, { hasValues }: TraceFormat, got: unknown): Difference | null {
+  if (record.val === undefined && !hasValues) return null;
+  return compare(record, "val", record.val ?? null, got);
+}
+
 function compareMaps(
   record: TraceRecord,
-  expected: readonly TraceMap[],
+  { format, maps: expected }: Chain,
   got: readonly TraceMap[],
 ): Difference | null {
-  const ranges = (maps: readonly TraceMap[]): string =>
-    maps.map(([start, end]) => `${start}-${end}`).join(" ");
+  const range = ({ start, end }: TraceMap): string => `${start}-${end}`;
+  const ranges = (maps: readonly TraceMap[]): string => maps.map(range).join(" ");
   const different = compare(record, "maps", ranges(expected), ranges(got));
   if (different !== null) return different;
-  for (const field of ORDER) {
+  for (const field of format.fields) {
     for (const [i, map] of expected.entries()) {
-      const name = `maps ${map[0]}-${map[1]} ${FIELDS[field]}`;
+      const name = `maps ${range(map)} ${field}`;
       const difference = compare(record, name, map[field], got[i][field]);
       if (difference !== null) return difference;
     }
@@ -138,7 +132,7 @@ function compareMaps(
 
 function compare(record: TraceRecord, field: string, expected: unknown, got: unknown): Difference | null {
   const [a, b] = [JSON.stringify(expected), JSON.stringify(got)];
-  return a === b ? null : { i: record.i, op: record.op, field, expected: a, got: b };
+  return a === b ? null : { i: record.i, op: record.label ?? record.op, field, expected: a, got: b };
 }
 
 function faultsOf({ cpu }: Kernel): number {

@@ -12,24 +12,14 @@ export interface TraceHeader {
   /** Of the arena, as hexadecimal text. */
   readonly base: string;
   readonly profile: string;
-  readonly files: Readonly<Record<"A" | "B", { readonly pages: number; readonly fill: number | null }>>;
+  /** Null: there are none. */
+  readonly files: Readonly<
+    Record<"A" | "B", { readonly pages: number; readonly fill: number | null }>
+  > | null;
 }
 
-/** A mapping: start, end, perm, offset, kind, rss, anon, thp, locked, swap, flags, pss. */
-export type TraceMap = readonly [
-  number,
-  number,
-  string,
-  number,
-  string,
-  number,
-  number,
-  number,
-  number,
-  number,
-  string,
-  number,
-];
+/** A mapping: those of its fields, by name, that the trace has. */
+export type TraceMap = Readonly<Record<string, number | string>>;
 
 export type TraceArgs = Readonly<Record<string, number | string | null | readonly string[]>>;
 export type TraceResult = Readonly<Record<string, number | string>>;
@@ -38,8 +28,12 @@ export type TraceValue = string | number | readonly number[];
 export interface TraceRecord {
   readonly i: number;
   readonly op: string;
+  /** The operation in the trace's own words, where these are more than its name. */
+  readonly label?: string;
   readonly args: TraceArgs;
   readonly ret: TraceResult;
+  /** Done before the next record, and not compared. */
+  readonly isSetup?: true;
   readonly minflt?: number;
   readonly majflt?: number;
   readonly val?: TraceValue;
@@ -50,15 +44,50 @@ export interface TraceRecord {
   readonly child?: readonly TraceRecord[];
 }
 
+/** What the traces of one format say, and how. */
+export interface TraceFormat {
+  readonly profile: string;
+  /** Fields of a mapping but for its range, the important ones first. */
+  readonly fields: readonly string[];
+  /** Whether accesses have values; otherwise only what a record names is compared. */
+  readonly hasValues: boolean;
+  /** A result in the format's words. */
+  answer(ret: TraceResult, op: string): TraceResult;
+}
+
 export interface Trace {
   readonly name: string;
+  readonly format: TraceFormat;
   readonly header: TraceHeader;
   readonly records: readonly TraceRecord[];
 }
 
 const FORMAT = "vmfuzz-1";
+/** Fields of a mapping, which is an array here. */
+const MAP_FIELDS = [
+  "start",
+  "end",
+  "perm",
+  "offset",
+  "kind",
+  "rss",
+  "anon",
+  "thp",
+  "locked",
+  "swap",
+  "flags",
+  "pss",
+];
+const COMPARED = ["perm", "offset", "kind", "flags", "rss", "anon", "thp", "locked", "swap", "pss"];
 
-/** Reads a trace; a UsageError names the file and the line that is wrong. */
+/** A record as its line has it. */
+type LineRecord = Omit<TraceRecord, "maps" | "parent" | "child"> & {
+  readonly maps?: readonly (readonly (number | string)[])[];
+  readonly parent?: readonly LineRecord[];
+  readonly child?: readonly LineRecord[];
+};
+
+/** Reads a trace of this format; a UsageError names the file and the line that is wrong. */
 export function parseTrace(name: string, text: string): Trace {
   const [first, ...rest] = text.split("\n").filter((line) => line.trim() !== "");
   const header = parseLine(name, 1, first ?? "") as TraceHeader;
@@ -66,10 +95,22 @@ export function parseTrace(name: string, text: string): Trace {
     throw new UsageError(
       `${name}: format ${JSON.stringify(header.format)} is not known; valid is "${FORMAT}"`,
     );
-  const records = rest.map((line, i) => parseLine(name, i + 2, line) as TraceRecord);
+  const records = rest.map((line, i) => recordOf(parseLine(name, i + 2, line) as LineRecord));
   const odd = records.findIndex(({ op, i }, index) => typeof op !== "string" || i !== index);
   if (odd >= 0) throw new UsageError(`${name}, line ${odd + 2}: expected operation ${odd}`);
-  return { name, header, records };
+  const format = { profile: header.profile, fields: COMPARED, hasValues: true, answer: same };
+  return { name, format, header, records };
+}
+
+const same = (ret: TraceResult): TraceResult => ret;
+
+function recordOf({ maps, parent, child, ...rest }: LineRecord): TraceRecord {
+  return {
+    ...rest,
+    maps: maps?.map((map) => Object.fromEntries(MAP_FIELDS.map((field, i) => [field, map[i]]))),
+    parent: parent?.map(recordOf),
+    child: child?.map(recordOf),
+  };
 }
 
 function parseLine(name: string, line: number, text: string): unknown {

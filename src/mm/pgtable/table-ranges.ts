@@ -6,7 +6,7 @@
 
 import { ENTRY_WORDS, entryPfn, PteBit } from "../../hardware/page-table-entry.ts";
 import { entryOffset, pageHigh, pageLow } from "../../hardware/page-walk.ts";
-import { FRAME_WORDS, frameOf, type Pfn, type Pointer, pfnOf } from "../../memory/units.ts";
+import { FRAME_WORDS, frameOf, PAGE_BYTES, type Pfn, type Pointer, pfnOf } from "../../memory/units.ts";
 import { entrySpan, PMD_BYTES, spanEnd } from "./address-range.ts";
 import { MmContext, type MmRef } from "./mm-context.ts";
 import type { PageTables } from "./page-tables.ts";
@@ -19,6 +19,9 @@ export const NO_CEILING = Infinity;
 
 /** Called for each present entry of level 2 in a range, with the part of the range that it covers. */
 export type PmdVisitor = (pmd: Pointer, start: number, end: number) => void;
+
+/** Called for each entry of a page table that is not empty; `pte.high` has its high word. */
+export type PteVisitor = (low: number, address: number) => void;
 
 /** Takes tables that have been cut off: mm/shootdown's gather. */
 export interface TableTaker {
@@ -39,6 +42,21 @@ export class TableRanges {
     const { tables } = this;
     const root = frameOf(tables.memory.read(mm + mmField.pgd));
     this.eachBelow(root, tables.levels, start, end, visit);
+  }
+
+  /** Calls `visit` for each page's entry, with its table's lock held: it must not wait.  Linux: walk_page_range. */
+  eachPte(mm: MmRef, start: number, end: number, visit: PteVisitor): void {
+    const { tables } = this;
+    const { pte } = tables;
+    this.eachPmd(mm, start, end, (pmd, first, last) => {
+      const table = tables.pteOffsetMapLock(pmd, first);
+      if (table === 0) return;
+      for (let at = table, address = first; address < last; at += ENTRY_WORDS, address += PAGE_BYTES) {
+        const low = pte.get(at);
+        if (low !== 0 || pte.high !== 0) visit(low, address);
+      }
+      tables.pteUnlock(table);
+    });
   }
 
   /**

@@ -10,6 +10,7 @@ import { UserSignal } from "../../../src/process/user-signal.ts";
 import { contextOf, type MmRef, MmStruct } from "../../../src/process/vm-area.ts";
 import { Prot } from "../../../src/process/vm-flags.ts";
 import { MAX_MAP_COUNT } from "../../../src/process/vmas.ts";
+import { usageOf } from "../../../src/procfs/pid/usage.ts";
 import { kernelsOf } from "../../support/kernels.ts";
 
 const PAGE = 4096;
@@ -157,7 +158,8 @@ describe("mremap", () => {
     const to = program.remap(BASE, 4, 6, MAYMOVE);
     expect(to).toBeGreaterThan(0);
     expect(program.float(MmStruct.lockedVm)).toBe(6);
-    expect(program.kernel.processes.ranges.usage(program.mm, to, to + 6 * PAGE).anonPages).toBe(6);
+    const grown = program.kernel.processes.vmas.lookup(program.mm, to);
+    expect(usageOf(program.kernel, program.mm, grown).anonymous).toBe(6 * PAGE);
     program.kernel.memory.writeFloat64(program.mm + MmStruct.limitLockedPages, 7);
     expect(program.remap(to, 6, 8, MAYMOVE)).toBe(-Errno.EAGAIN);
     program.end();

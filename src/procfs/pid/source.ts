@@ -1,0 +1,11 @@
+/** What reports on processes read. */
+
+import type { Paging } from "../../mm/shootdown/paging.ts";
+import type { Processes } from "../../process/processes.ts";
+import type { ProcSource } from "../source.ts";
+
+/** The machine's kernel is one. */
+export type ProcessSource = Pick<ProcSource, "pages"> & {
+  readonly processes: Processes;
+  readonly paging: Paging;
+};
