@@ -115,8 +115,8 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
   },
   vmaLock: {
     type: "text",
-    valid: "6.12, off",
-    help: "what page faults hold: a lock of the VMA in the form of Linux 6.12, or mmap_lock alone",
+    valid: "6.12, 6.18, off",
+    help: "what page faults hold: a lock of the VMA in the form of that version of Linux, or mmap_lock alone",
   },
   lazyCpumask: {
     type: "boolean",

@@ -32,7 +32,7 @@ const LOCKS: readonly string[] = ["tas", "ticket", "queued", "pv"];
 const MODES: readonly string[] = ["parallel", "virtual", "explore"];
 const PAGE_LISTS: readonly string[] = ["6.12", "6.0", "off"];
 /** Allocators of objects. */
-const VMA_LOCKS: readonly VmaLockKind[] = ["6.12", "off"];
+const VMA_LOCKS: readonly VmaLockKind[] = ["6.12", "6.18", "off"];
 export const SLABS: readonly SlabKind[] = ["slub", "slab", "slob", "sheaves"];
 const TOPOLOGY_KEYS = [
   "sockets",

@@ -14,8 +14,8 @@ export type LockKind = "tas" | "ticket" | "queued" | "pv" | "custom";
 /** Per-CPU page lists: 6.12 rules, 6.0 rules, or none. */
 export type PageLists = "6.12" | "6.0" | "off";
 
-/** Locks of single VMAs below mmap_lock: in the form of Linux 6.12, or none, as before 6.4. */
-export type VmaLockKind = "6.12" | "off";
+/** Locks of single VMAs below mmap_lock: in the form of Linux 6.12, in that of 6.15 to 6.18, or none, as before 6.4. */
+export type VmaLockKind = "6.12" | "6.18" | "off";
 
 /** The allocator behind object caches. */
 export type SlabKind = "slub" | "slab" | "slob" | "sheaves";

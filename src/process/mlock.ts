@@ -159,7 +159,7 @@ export class Mlock {
     for (const area of vmas.overlapping(at, 0, end)) {
       const kept = vmas.flagsOf(area) & ~LOCK_FLAGS;
       // The walk's VMAs are whole: none is merged away under it but by its neighbour.
-      if (memory.load(area + vma.detached) !== 0) continue;
+      if (vmas.locks.isDetached(area)) continue;
       this.applyOne(at, area, vmas.startOf(area), vmas.endOf(area), flags === 0 ? kept : kept | lock);
     }
   }

@@ -7,6 +7,7 @@
 import { bug } from "../memory/bug.ts";
 import type { ImageLayout, Slot } from "../memory/image.ts";
 import type { Memory } from "../memory/memory.ts";
+import { shape } from "../memory/shape.ts";
 import { embed, struct, word, wordsIn } from "../memory/struct.ts";
 import { type Pfn, type Pointer, WORD_BYTES } from "../memory/units.ts";
 import { Gfp, GfpFlag } from "../mm/pages/gfp.ts";
@@ -36,9 +37,12 @@ const Globals = struct("process_caches", {
 const bytes = (layout: object): number => wordsIn(layout) * WORD_BYTES;
 const { HWCACHE_ALIGN, TYPESAFE_BY_RCU } = SlabFlag;
 
+/** Counted VMAs are freed without a grace period, and faults write each one's own line. */
+const VMA_CACHE_FLAGS = shape.vmaLock === "6.18" ? HWCACHE_ALIGN | TYPESAFE_BY_RCU : 0;
+
 const CACHES = [
   { field: Globals.mm, name: "mm_struct", objectBytes: bytes(MmStruct), flags: HWCACHE_ALIGN },
-  { field: Globals.vma, name: "vm_area_struct", objectBytes: bytes(VmArea) },
+  { field: Globals.vma, name: "vm_area_struct", objectBytes: bytes(VmArea), flags: VMA_CACHE_FLAGS },
   { field: Globals.vmaLock, name: "vma_lock", objectBytes: bytes(VmaLock), flags: HWCACHE_ALIGN },
   { field: Globals.anonVma, name: "anon_vma", objectBytes: bytes(AnonVma), flags: TYPESAFE_BY_RCU },
   { field: Globals.chain, name: "anon_vma_chain", objectBytes: bytes(AnonVmaChain) },

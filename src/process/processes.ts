@@ -101,7 +101,8 @@ export class Processes {
     this.caches = new ProcessCaches(memory, slots.caches);
     this.mapleTrees = new MapleTrees({ ...parts, slot: slots.maple });
     const base = { ...parts, memory, caches: this.caches, mapleTrees: this.mapleTrees };
-    this.mmapLocks = new MmapLocks(base);
+    const dropMm = (mm: MmRef): void => this.spaces.drop(mm);
+    this.mmapLocks = new MmapLocks({ ...base, dropMm });
     this.anonVmas = new AnonVmas(base);
     this.vmas = new Vmas({ ...base, mmapLocks: this.mmapLocks, anonVmas: this.anonVmas });
     this.merge = new VmaMerge(this.vmas);

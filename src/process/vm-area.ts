@@ -13,6 +13,7 @@ import { LINE_WORDS, type Pointer } from "../memory/units.ts";
 import { MmContext } from "../mm/pgtable/mm-context.ts";
 import { PerCpuCounter } from "../sync/percpu-counter.ts";
 import { RcuHead } from "../sync/rcu-callbacks.ts";
+import { RcuWait } from "../sync/rcuwait.ts";
 import { RwSemaphore } from "../sync/rwsem-layout.ts";
 import { MapleTree } from "./maple-readers.ts";
 
@@ -34,6 +35,8 @@ export const VmArea = struct("vm_area_struct", {
   /** Not in the tree any more. */
   detached: word("rcu:mmap_lock", "flags"),
   lock: word("holder", "pointer:vma_lock"),
+  /** Its lock in the form of Linux 6.15: see vma-refcount.  Linux: vm_refcnt. */
+  refcount: word("atomic", "counter"),
   file: word("rcu:mmap_lock", "pointer:file"),
   /** Which table of functions it has; 0 is private anonymous memory. */
   ops: word("rcu:mmap_lock"),
@@ -63,6 +66,8 @@ export const MmStruct = struct("mm_struct", {
   mmapLock: embed(RwSemaphore, "atomic"),
   /** Grows when mmap_lock is given up by a writer: all its VMA write locks end with that. */
   lockSeq: word("rcu:mmap_lock"),
+  /** The writer that waits for a VMA's readers.  Linux: vma_writer_wait. */
+  vmaWriter: embed(RcuWait, "atomic"),
   mapCount: word("hint:mmap_lock", "counter"),
   /** VmFlags that new VMAs get: mlockall(MCL_FUTURE). */
   defFlags: word("lock:mmap_lock", "flags"),

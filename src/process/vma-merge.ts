@@ -117,7 +117,7 @@ export class VmaMerge {
 
   /** A part at one end of a VMA goes to the neighbour there: the boundary between the two moves. */
   private mergePart(at: MmRef, range: MergeRange): MergeResult {
-    const { vmas, memory } = this;
+    const { vmas } = this;
     const { middle } = range;
     if ((range.flags & VM_SPECIAL) !== 0) return 0;
     const atStart = range.start === vmas.startOf(middle);
@@ -155,7 +155,6 @@ export class VmaMerge {
     const rest = toPrev ? { start: range.end, end: upper } : { start: lower, end: range.start };
     vmas.moveBounds({ area: target, ...grown }, { area: middle, ...rest });
     vmas.trees.commit(reserved);
-    memory.store(target + vma.detached, 0);
     return target;
   }
 

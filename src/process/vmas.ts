@@ -14,13 +14,14 @@ import { Errno } from "../memory/errno.ts";
 import { listInit } from "../memory/list.ts";
 import type { Memory } from "../memory/memory.ts";
 import { mutant, reached } from "../memory/mutants.ts";
+import { shape } from "../memory/shape.ts";
 import { PAGE_BYTES } from "../memory/units.ts";
 import { Gfp, GfpFlag } from "../mm/pages/gfp.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import type { FunctionId, Functions } from "../sync/functions.ts";
 import { LockClass } from "../sync/lock-class.ts";
 import type { Rcu } from "../sync/rcu.ts";
-import { checkRwsem, type RwSemaphores } from "../sync/rwsem.ts";
+import type { RwSemaphores } from "../sync/rwsem.ts";
 import type { AnonVmas } from "./anon-vma.ts";
 import type { MapleTrees, Reserved } from "./maple-tree.ts";
 import type { ProcessCaches } from "./process-caches.ts";
@@ -31,6 +32,8 @@ const vma = VmArea;
 const mm = MmStruct;
 /** Linux: sysctl vm.max_map_count. */
 export const MAX_MAP_COUNT = 65_530;
+/** VMAs may be given out again at once: who has found one looks at its count, and whose it is.  See vma-refcount.ts. */
+const isTypesafe = shape.vmaLock === "6.18";
 /** VMAs are freed at once, under look-ups that have found them. */
 const freesAtOnce = mutant("vma-free-before-grace");
 
@@ -174,6 +177,7 @@ export class Vmas {
     memory.write(fresh + vma.file, options.file ?? 0);
     memory.write(fresh + vma.ops, options.ops ?? 0);
     memory.store(fresh + vma.lockSeq, memory.read(at + mm.lockSeq) - 1);
+    // With counted readers it is 0 references that say so.
     memory.store(fresh + vma.detached, 1);
     return fresh;
   }
@@ -196,7 +200,7 @@ export class Vmas {
   /** Frees a VMA that is in no tree; look-ups may still see it for a while.  Linux: vm_area_free. */
   free(at: VmaRef): void {
     reached("vma-free-before-grace");
-    if (freesAtOnce) this.freeNow(at);
+    if (isTypesafe || freesAtOnce) this.freeNow(at);
     else this.rcu.call(at + vma.rcu, this.freeFunction);
   }
 
@@ -209,9 +213,8 @@ export class Vmas {
   }
 
   linkReserved(at: MmRef, area: VmaRef, reserved: Reserved): void {
-    const { memory } = this;
     this.locks.startWrite(area);
-    memory.store(area + vma.detached, 0);
+    this.locks.attach(area);
     this.trees.commit(reserved);
     this.countMaps(at, 1);
   }
@@ -227,8 +230,7 @@ export class Vmas {
 
   /** Marks a VMA that has left the tree.  Linux: vma_mark_detached.  @holds mmap_lock */
   detach(area: VmaRef): void {
-    this.locks.startWrite(area);
-    this.memory.store(area + vma.detached, 1);
+    this.locks.detach(area);
   }
 
   /**
@@ -302,8 +304,8 @@ export class Vmas {
         bug(`M1 ${where}: it is ${start} to ${end}, the tree has ${first} to ${last}`);
       if (start % PAGE_BYTES !== 0 || end % PAGE_BYTES !== 0) bug(`M1 ${where}: not whole pages`);
       if (memory.read(entry + vma.mm) !== at) bug(`M1 ${where}: of another mm`);
-      if (memory.load(entry + vma.detached) !== 0) bug(`M3 ${where}: in the tree, and detached`);
-      checkRwsem(memory, memory.read(entry + vma.lock) + VmaLock.sem);
+      if (this.locks.isDetached(entry)) bug(`M3 ${where}: in the tree, and detached`);
+      this.locks.checkVma(entry);
       this.anonVmas.check(entry);
     }
     const said = memory.read(at + mm.mapCount);
@@ -317,20 +319,22 @@ export class Vmas {
     const { memory, slabs, caches } = this;
     const fresh = slabs.alloc(caches.vma, Gfp.KERNEL | GfpFlag.ZERO);
     if (fresh === 0) return 0;
-    const lock = slabs.alloc(caches.vmaLock, Gfp.KERNEL);
-    if (lock === 0) {
-      slabs.free(caches.vma, fresh);
-      return 0;
+    if (!isTypesafe) {
+      const lock = slabs.alloc(caches.vmaLock, Gfp.KERNEL);
+      if (lock === 0) {
+        slabs.free(caches.vma, fresh);
+        return 0;
+      }
+      this.rwsems.format(lock + VmaLock.sem, LockClass.VMA);
+      memory.write(fresh + vma.lock, lock);
     }
-    this.rwsems.format(lock + VmaLock.sem, LockClass.VMA);
-    memory.write(fresh + vma.lock, lock);
     listInit(memory, fresh + vma.chain);
     return fresh;
   }
 
   private freeNow(at: VmaRef): void {
     const { memory, slabs, caches } = this;
-    slabs.free(caches.vmaLock, memory.read(at + vma.lock));
+    if (!isTypesafe) slabs.free(caches.vmaLock, memory.read(at + vma.lock));
     slabs.free(caches.vma, at);
   }
 }

@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { MachineConfig } from "../../../src/machine/config.ts";
 import { destroyIdlePools } from "../../../src/machine/pool.ts";
 import type { RunResult } from "../../../src/machine/program.ts";
+import type { VmaLockKind } from "../../../src/memory/shape.ts";
 import { metricOf, operationsOf, runOn, runWell } from "../../support/run-workload.ts";
 
 afterAll(destroyIdlePools);
@@ -44,6 +45,16 @@ describe.each(MACHINES)("%s", (_name, config, rounds) => {
   });
 });
 
+test.each([
+  ["3 CPUs", { cpus: 3, seed: 91 }],
+  ["4 CPUs that run freely", { cpus: 4, tokens: "free", seed: 92 }],
+  ["4 CPUs, simulated time", { cpus: 4, mode: "virtual", seed: 93 }],
+] as const)("with counted readers of VMAs: %s", async (_name, machine) => {
+  const config: MachineConfig = { memory: "16MiB", vmaLock: "6.18", ...machine };
+  await runWell(config, "page_fault1", { operations: 60, options: { pages: 12, verify: true } });
+  await runWell(config, "mm-stress", { operations: 300 });
+});
+
 test("without locks of VMAs faults and changes of the address space shut each other out", async () => {
   const config: MachineConfig = { cpus: 3, memory: "16MiB", vmaLock: "off", seed: 84 };
   await runWell(config, "page_fault1", { operations: 60, options: { pages: 12, verify: true } });
@@ -68,7 +79,7 @@ describe("shootdowns are counted exactly", () => {
 });
 
 test("with locks of VMAs CPUs that fault in one address space hardly take mmap_lock", async () => {
-  const taken = async (vmaLock: "6.12" | "off"): Promise<number> => {
+  const taken = async (vmaLock: VmaLockKind): Promise<number> => {
     const config: MachineConfig = { cpus: 2, memory: "16MiB", mode: "virtual", seed: 86, vmaLock };
     const options = { pattern: "local", pages: 64 };
     const { locks } = await runWell(config, "mapbench", { operations: 64, options });
@@ -76,6 +87,7 @@ test("with locks of VMAs CPUs that fault in one address space hardly take mmap_l
   };
   // A region of each CPU: to map, to unmap, the first fault; and then each fault, or none.
   expect(await taken("6.12")).toBe(2 * 3);
+  expect(await taken("6.18")).toBe(2 * 3);
   expect(await taken("off")).toBe(2 * (2 + 64));
 });
 
