@@ -39,15 +39,25 @@ export class Mmu {
     const at = tlb.find(low, high, pcid);
     if (at >= 0) {
       const rights = tlb.rightsAt(at);
-      if (isForbidden(rights, access)) return this.faultFromTlb(address, pcid, access);
+      if (isForbidden(rights, access)) {
+        // The entry may be older than the tables: it is dropped, and who is told of the fault may try again.
+        tlb.forget(low, high, pcid, true);
+        return -1 - (access | PROT);
+      }
       // The first write through an entry goes to the tables, to set the dirty bit there.
       if ((access & WRITE) === 0 || (rights & DIRTY) !== 0)
         return frameOf(tlb.pfnAt(at, low)) + ((address >> 2) & WORD_MASK);
     }
-    return this.walk(tables, pcid, address, access);
+    return this.walk(tables, pcid, address, access, at >= 0);
   }
 
-  private walk(tables: PageTableBase, pcid: number, address: number, access: number): Pointer {
+  private walk(
+    tables: PageTableBase,
+    pcid: number,
+    address: number,
+    access: number,
+    hasEntry: boolean,
+  ): Pointer {
     const { tlb, walker } = this;
     const low = pageLow(address);
     const high = pageHigh(address);
@@ -57,9 +67,7 @@ export class Mmu {
         ? walker.walk(tables.rootPfn(), address, access)
         : walker.walkFrom(tlb.tables.tableAt(known), 1, tlb.tables.rightsAt(known), address, access);
     if (code !== MAPPED) {
-      // A fault leaves no entry for the page behind.
-      tlb.flushPage(address, pcid);
-      tlb.countFault();
+      tlb.forget(low, high, pcid, hasEntry);
       return -1 - code;
     }
     if (known < 0 && walker.level === 1)
@@ -67,13 +75,6 @@ export class Mmu {
     const first = walker.pfn & ~((1 << (9 * (walker.level - 1))) - 1);
     const at = tlb.insert(low, high, pcid, first, walker.level, walker.rights);
     return frameOf(tlb.pfnAt(at, low)) + ((address >> 2) & WORD_MASK);
-  }
-
-  /** The entry may be older than the tables: it is dropped, and who is told of the fault may try again. */
-  private faultFromTlb(address: number, pcid: number, access: number): Pointer {
-    this.tlb.flushPage(address, pcid);
-    this.tlb.countFault();
-    return -1 - (access | PROT);
   }
 }
 

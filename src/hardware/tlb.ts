@@ -64,6 +64,8 @@ const ROOT = 12;
 const PCID = 13;
 /** What the tag of an entry of that PCID begins with. */
 const TAG = 14;
+/** Not 0 once an entry of a large page was remembered, until everything is forgotten: without, nobody looks for one. */
+const LARGE = 15;
 /** An address in two halves, and the bits of the upper one that belong to the lower part of a page number. */
 const HALF = 2 ** 32;
 const UPPER_IN_LOW_BITS = 11;
@@ -182,12 +184,9 @@ export class Tlb {
     const isGlobal = (rights & GLOBAL) !== 0;
     const tag = VALID | (size << SIZE_SHIFT) | high | (isGlobal ? GLOBAL_TAG : pcid << PCID_SHIFT);
     this.doubles[this.counters + WALKS]++;
+    if (size !== 0) this.words[this.base + LARGE] = 1;
     this.put(SHARED_START, SHARED_MASK, SHARED_WAYS, NEXT_SHARED, page, tag, pfn, rights, size);
     return this.putFirst(page, tag, pfn, rights, size);
-  }
-
-  countFault(): void {
-    this.doubles[this.counters + FAULTS]++;
   }
 
   // ---- invalidation ----
@@ -195,6 +194,7 @@ export class Tlb {
   /** Forgets everything, global entries too.  Linux: __flush_tlb_all, native_flush_tlb_global. */
   flushAll(): void {
     this.words.fill(0, this.base + SMALL_START, this.base + NEXT_SMALL);
+    this.words[this.base + LARGE] = 0;
     this.tables.flushAll();
     this.doubles[this.counters + FLUSHES_ALL]++;
   }
@@ -213,17 +213,19 @@ export class Tlb {
 
   /** Forgets the page around `address`, of this PCID or global, of every size.  Linux: invlpg. */
   flushPage(address: number, pcid: number): void {
-    const low = pageLow(address);
-    const high = pageHigh(address);
-    for (let size = 0; size <= 2; size++) {
-      const page = low & ~((1 << (9 * size)) - 1);
-      const tag = VALID | (size << SIZE_SHIFT) | high;
-      if (size === 0) this.drop(SMALL_START, SMALL_MASK, SMALL_WAYS, page, tag, pcid, size);
-      else this.drop(LARGE_START, LARGE_MASK, LARGE_WAYS, page, tag, pcid, size);
-      this.drop(SHARED_START, SHARED_MASK, SHARED_WAYS, page, tag, pcid, size);
-    }
+    this.dropPage(pageLow(address), pageHigh(address), pcid);
     this.tables.flushPcid(pcid);
     this.doubles[this.counters + FLUSHES_PAGE]++;
+  }
+
+  /**
+   * Forgets what a translation would use that has just ended in a fault: the page's entry, if there `isEntry`, and the
+   * table that the walk began at.  Intel SDM vol. 3A, 4.10.4.1.
+   */
+  forget(low: number, high: number, pcid: number, isEntry: boolean): void {
+    if (isEntry) this.dropPage(low, high, pcid);
+    this.tables.forget(low, high, pcid);
+    this.doubles[this.counters + FAULTS]++;
   }
 
   // ---- reports and checks ----
@@ -274,20 +276,33 @@ export class Tlb {
 
   /** Large pages in the first level, then the second level, whose entry comes to the first. */
   private findSlow(low: number, high: number, pcid: number): number {
-    for (let size = 1; size <= 2; size++) {
+    const { words } = this;
+    const most = words[this.base + LARGE] === 0 ? 0 : 2;
+    for (let size = 1; size <= most; size++) {
       const at = this.look(LARGE_START, LARGE_MASK, LARGE_WAYS, low, high, pcid, size);
       if (at < 0) continue;
       this.doubles[this.counters + HITS]++;
       return at;
     }
-    for (let size = 0; size <= 2; size++) {
+    for (let size = 0; size <= most; size++) {
       const at = this.look(SHARED_START, SHARED_MASK, SHARED_WAYS, low, high, pcid, size);
       if (at < 0) continue;
       this.doubles[this.counters + SHARED_HITS]++;
-      const { words } = this;
       return this.putFirst(words[at], words[at + 1], words[at + 2], words[at + 3], size);
     }
     return -1;
+  }
+
+  private dropPage(low: number, high: number, pcid: number): void {
+    this.drop(SMALL_START, SMALL_MASK, SMALL_WAYS, low, VALID | high, pcid, 0);
+    this.drop(SHARED_START, SHARED_MASK, SHARED_WAYS, low, VALID | high, pcid, 0);
+    if (this.words[this.base + LARGE] === 0) return;
+    for (let size = 1; size <= 2; size++) {
+      const page = low & ~((1 << (9 * size)) - 1);
+      const tag = VALID | (size << SIZE_SHIFT) | high;
+      this.drop(LARGE_START, LARGE_MASK, LARGE_WAYS, page, tag, pcid, size);
+      this.drop(SHARED_START, SHARED_MASK, SHARED_WAYS, page, tag, pcid, size);
+    }
   }
 
   private look(

@@ -71,6 +71,12 @@ export class WalkCache {
     words[at + 3] = rights;
   }
 
+  /** Drops the entry for a page, if there is one. */
+  forget(low: number, high: number, pcid: number): void {
+    const at = this.find(low, high, pcid);
+    if (at >= 0) this.words[at + 1] = 0;
+  }
+
   flushAll(): void {
     this.words.fill(0, this.start, this.end);
   }

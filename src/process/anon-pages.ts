@@ -42,7 +42,10 @@ export class AnonPages {
     return this.pages.allocPage(Gfp.HIGHUSER_MOVABLE | GfpFlag.ZERO);
   }
 
-  /** The first mapping of a new page, at `address` of `area`.  Linux: folio_add_new_anon_rmap. */
+  /**
+   * The first mapping of a new page, at `address` of `area`.  Nobody else knows the page until its entry is stored: all
+   * is written plainly.  Linux: folio_add_new_anon_rmap.
+   */
   mapNew(pfn: Pfn, area: VmaRef, address: number): void {
     const { memory, pages } = this;
     const at = pages.frames.pageOf(pfn);
@@ -50,8 +53,8 @@ export class AnonPages {
     memory.write(at + anon.mapping, memory.load(area + vma.anonVma));
     memory.writeFloat64(at + anon.index, pageIndex(memory, area, address));
     memory.write(at + anon.private, EXCLUSIVE);
-    memory.or(at + page.flags, PageFlag.SWAPBACKED);
-    memory.store(at + page.mapcount, 0);
+    memory.write(at + page.flags, memory.read(at + page.flags) | PageFlag.SWAPBACKED);
+    memory.write(at + page.mapcount, 0);
     this.count(pfn, 1);
   }
 

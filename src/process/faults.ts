@@ -157,16 +157,20 @@ export class Faults {
   private resolve(fault: Fault): number {
     const { tables } = this;
     const { mm, address, isWrite } = fault;
-    const context = contextOf(mm);
-    const pmd = tables.pmdAlloc(context, address);
-    if (pmd === 0 || !tables.pteAlloc(context, pmd)) return OOM;
+    const pmd = tables.pmdAlloc(contextOf(mm), address);
+    if (pmd === 0) return OOM;
+    const seen = tables.pteLockless(pmd, address);
+    if (seen === 0 && tables.pte.high === 0) {
+      const hasFile = this.memory.read(fault.area + vma.file) !== 0;
+      return hasFile ? this.parts.fileFaults.resolve(fault, this) : this.anonymous(fault, pmd);
+    }
     const at = tables.pteOffsetMapLock(pmd, address);
     if (at === 0) return RETRY;
     const low = tables.pte.get(at);
+    // Gone meanwhile: the access is tried again.
     if (low === 0 && tables.pte.high === 0) {
       tables.pteUnlock(at);
-      const hasFile = this.memory.read(fault.area + vma.file) !== 0;
-      return hasFile ? this.parts.fileFaults.resolve(fault, this) : this.anonymous(fault);
+      return DONE;
     }
     if (isWrite && (low & RW) === 0) return this.writeProtected(fault, at, low);
     // Another CPU was faster, or this one's TLB still has the old rights.
@@ -178,40 +182,50 @@ export class Faults {
   }
 
   /** Nothing was there.  Linux: do_anonymous_page. */
-  private anonymous(fault: Fault): number {
+  private anonymous(fault: Fault, pmd: Pointer): number {
     const { anonPages, rss, pages } = this.parts;
-    const { mm, area, address, isWrite } = fault;
-    const flags = this.memory.read(area + vma.flags);
-    if (!isWrite) {
-      return this.install(fault, this.parts.zeroPage(), PageProt.READ | SPECIAL, () => {}) ? DONE : OOM;
-    }
+    const { tables } = this;
+    const { mm, area, address } = fault;
+    if (!fault.isWrite) return this.mapZeroPage(fault, pmd);
     const prepared = this.prepare(fault);
     if (prepared !== DONE) return prepared;
     const pfn = anonPages.makeZeroed();
     if (pfn === 0) return OOM;
-    const right = (flags & VmFlag.WRITE) !== 0 ? PageProt.WRITE | DIRTY : PageProt.READ;
-    let isUsed = false;
-    const isInstalled = this.install(fault, pfn, right, () => {
-      isUsed = true;
+    const at = tables.pteMapLock(contextOf(mm), pmd, address);
+    if (at !== 0 && this.isFree(at)) {
+      const mayWrite = (this.memory.read(area + vma.flags) & VmFlag.WRITE) !== 0;
       rss.add(mm, RssMember.ANON, 1);
       anonPages.mapNew(pfn, area, address);
-    });
-    if (!isUsed) pages.putPage(pfn);
-    return isInstalled ? DONE : OOM;
+      this.set(at, area, pfn, mayWrite ? PageProt.WRITE | DIRTY : PageProt.READ);
+      tables.pteUnlock(at);
+      return DONE;
+    }
+    if (at !== 0) this.giveWay(at, address);
+    pages.putPage(pfn);
+    return at === 0 ? OOM : DONE;
   }
 
-  /** Puts an entry where none is; another fault's stays.  False when the table could not be had. */
-  private install(fault: Fault, pfn: Pfn, bits: number, whenUsed: () => void): boolean {
+  private mapZeroPage({ mm, area, address }: Fault, pmd: Pointer): number {
     const { tables } = this;
-    const at = tables.pteAllocMapLock(contextOf(fault.mm), fault.address);
-    if (at === 0) return false;
+    const at = tables.pteMapLock(contextOf(mm), pmd, address);
+    if (at === 0) return OOM;
+    if (this.isFree(at)) {
+      this.set(at, area, this.parts.zeroPage(), PageProt.READ | SPECIAL);
+      tables.pteUnlock(at);
+    } else this.giveWay(at, address);
+    return DONE;
+  }
+
+  /** Whether an entry is still empty, now that its lock is held.  Linux: vmf_pte_changed.  @holds page table lock */
+  private isFree(at: Pointer): boolean {
     reached("anon-fault-no-recheck");
-    if (installsBlindly || tables.pte.get(at) === 0) {
-      whenUsed();
-      this.set(at, fault.area, pfn, bits);
-    } else this.parts.shootdown.flushPageHere(fault.address);
-    tables.pteUnlock(at);
-    return true;
+    return installsBlindly || this.tables.pte.get(at) === 0;
+  }
+
+  /** Another fault's entry stays.  Linux: update_mmu_tlb.  @holds page table lock, and drops it */
+  private giveWay(at: Pointer, address: number): void {
+    this.parts.shootdown.flushPageHere(address);
+    this.tables.pteUnlock(at);
   }
 
   /** A write where only reading is allowed.  Linux: do_wp_page.  @holds page table lock, and drops it */

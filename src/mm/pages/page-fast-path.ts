@@ -14,7 +14,8 @@
 import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
 import { shape } from "../../memory/shape.ts";
-import type { Pfn, Pointer } from "../../memory/units.ts";
+import { FRAME_WORDS, frameOf, type Pfn, type Pointer } from "../../memory/units.ts";
+import { Work } from "../../memory/work.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import { NumaStat, VmEvent, ZoneStat } from "./counters.ts";
 import type { Frames } from "./frames.ts";
@@ -44,7 +45,9 @@ const HIT = PerCpuZonestat.numaEvent + 2 * NumaStat.numa_hit;
 const LOCAL = PerCpuZonestat.numaEvent + 2 * NumaStat.numa_local;
 const PRIVATE = AllocatedPage.private;
 /** What the general path must see to. */
-const SPECIAL = GfpFlag.THISNODE | GfpFlag.ZERO;
+const SPECIAL = GfpFlag.THISNODE;
+const { ZERO, SKIP_ZERO } = GfpFlag;
+const { ZERO_PAGE } = Work;
 const supported = shape.pageLists === "6.12" && !mutant("pcp-own-unlocked");
 /** By the five lowest GFP bits (zone modifiers, mobility): migrate type << 3 | highest zone; -1 where they clash. */
 const PLACEMENT = Array.from({ length: 32 }, (_, gfp) =>
@@ -128,6 +131,10 @@ export class PageFastPath {
     this.count(this.events + PGALLOC + 2 * memory.read(zone + zoneField.index));
     this.count(stats + HIT);
     this.count(stats + LOCAL);
+    if ((gfp & (ZERO | SKIP_ZERO)) === ZERO) {
+      memory.work(ZERO_PAGE, 1);
+      memory.fill(frameOf(this.frames.pfnOf(page)), FRAME_WORDS, 0);
+    }
     return page;
   };
 

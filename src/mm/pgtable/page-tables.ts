@@ -177,6 +177,22 @@ export class PageTables {
     }
   }
 
+  /**
+   * The low word of a page's entry at this moment, the high one in `pte.high`; both 0 when there is no page table.  Whoever
+   * acts on it looks again under the lock.  Linux: pte_offset_map, ptep_get_lockless.
+   */
+  pteLockless(pmd: Pointer, address: number): number {
+    const { rcu, pte } = this;
+    rcu.readLock();
+    const above = pte.read(pmd);
+    let low = 0;
+    if ((above & PRESENT) !== 0 && (above & PSE) === 0)
+      low = pte.read(frameOf(pte.pfnOf(above)) + entryOffset(pageLow(address), 0, 1));
+    else pte.high = 0;
+    rcu.readUnlock();
+    return low;
+  }
+
   /** @holds page table lock.  Linux: pte_unmap_unlock. */
   pteUnlock(pte: Pointer): void {
     this.locks.unlock(this.lockOf(pte));
@@ -223,9 +239,14 @@ export class PageTables {
    * that is taken away meanwhile is made again.  Linux: pte_alloc_map_lock, whose caller tries again.
    */
   pteAllocMapLock(mm: MmRef, address: number): Pointer {
+    const pmd = this.pmdAlloc(mm, address);
+    return pmd === 0 ? 0 : this.pteMapLock(mm, pmd, address);
+  }
+
+  /** The same where `pmdAlloc` was before, and its table cannot go.  @takes page table lock */
+  pteMapLock(mm: MmRef, pmd: Pointer, address: number): Pointer {
     for (;;) {
-      const pmd = this.pmdAlloc(mm, address);
-      if (pmd === 0 || (this.memory.load(pmd) & PSE) !== 0 || !this.pteAlloc(mm, pmd)) return 0;
+      if ((this.memory.load(pmd) & PSE) !== 0 || !this.pteAlloc(mm, pmd)) return 0;
       const at = this.pteOffsetMapLock(pmd, address);
       if (at !== 0) return at;
     }

@@ -5,6 +5,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { FRAME_WORDS, frameOf } from "../../../src/memory/units.ts";
 import { Gfp, GfpFlag } from "../../../src/mm/pages/gfp.ts";
 import { MigrateType } from "../../../src/mm/pages/migrate-types.ts";
 import { Page } from "../../../src/mm/pages/page.ts";
@@ -121,6 +122,23 @@ test("both ways leave the same memory, and the fast one is used", () => {
   expect(fastUses).toBeGreaterThan(50);
 });
 
+test("the fast path clears a page that is to be zeroed, and no other", () => {
+  const machine = machineOf();
+  const { pages, memory } = machine;
+  const contents = (pfn: number): Set<number> =>
+    new Set(Array.from({ length: FRAME_WORDS }, (_, i) => memory.read(frameOf(pfn) + i)));
+  const pfn = pages.allocPage(Gfp.KERNEL);
+  memory.fill(frameOf(pfn), FRAME_WORDS, 0x1234567);
+  const seen = watch(machine);
+  pages.freePage(pfn);
+  expect(pages.allocPage(Gfp.KERNEL)).toBe(pfn);
+  expect(contents(pfn)).toEqual(new Set([0x1234567]));
+  pages.freePage(pfn);
+  expect(pages.allocPage(Gfp.KERNEL | GfpFlag.ZERO)).toBe(pfn);
+  expect(contents(pfn)).toEqual(new Set([0]));
+  expect(seen).toMatchObject({ taken: 2, put: 2 });
+});
+
 describe("the fast path refuses, and the general one answers,", () => {
   const warm = (): PageFixture => {
     const machine = machineOf();
@@ -136,7 +154,6 @@ describe("the fast path refuses, and the general one answers,", () => {
 
   const refused: readonly [when: string, prepare: (m: PageFixture) => void, flags?: number][] = [
     ["an empty list", (m) => m.pages.drain.cpu(0)],
-    ["pages to be zeroed", () => {}, Gfp.KERNEL | GfpFlag.ZERO],
     ["this node only", () => {}, Gfp.KERNEL | GfpFlag.THISNODE],
     ["a lower zone", () => {}, Gfp.DMA32],
     ["flags that clash", () => {}, Gfp.DMA | Gfp.DMA32],
