@@ -103,6 +103,7 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
     valid: "true, false",
     help: "cache-line padding between parts of kernel structures that different CPUs use at once",
   },
+  pageLevels: { type: "number", valid: "4, 5", help: "levels of page tables" },
   pcid: {
     type: "boolean",
     valid: "true, false",

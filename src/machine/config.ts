@@ -89,6 +89,8 @@ export interface MachineConfig extends TopologyChoice, SlabChoice {
   readonly threadSize?: number | string;
   /** Cache-line padding between parts of kernel structures.  Default true. */
   readonly padding?: boolean;
+  /** Levels of page tables, 4 or 5.  Default 4. */
+  readonly pageLevels?: 4 | 5;
   /** TLB entries of several address spaces live side by side.  Default true. */
   readonly pcid?: boolean;
   /** A CPU without a program keeps the last address space loaded.  Default true. */
@@ -119,6 +121,7 @@ export interface ResolvedConfig {
   readonly boot: Omit<BootOptions, "banner">;
   /** Of a kernel stack. */
   readonly threadBytes: number;
+  readonly pageLevels: 4 | 5;
   /** Which object allocations fail; null: the shape has no fault injection. */
   readonly failslab: FaultSettings | null;
   readonly slabSettings: SlabSettings;
@@ -156,6 +159,7 @@ export const CONFIG_KEYS: readonly string[] = [
   "hugePages",
   "threadSize",
   "padding",
+  "pageLevels",
   "pcid",
   "lazyTlb",
   "lazyCpumask",
@@ -204,6 +208,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
     failslab: config.failslab === undefined ? null : parseFailslab(config.failslab),
     slabSettings: slabSettingsOf(config, slab),
     threadBytes: threadSize(config.threadSize ?? THREAD_SIZES[0]),
+    pageLevels: integer("pageLevels", config.pageLevels ?? 4, 4, 5) as 4 | 5,
     seed: integer("seed", config.seed ?? 1, 0, 0xffffffff),
     profile,
     switchAtEvery: oneOf("switch", config.switch ?? "marked", ["marked", "all"]) === "all",

@@ -182,8 +182,9 @@ export class Kernel {
     this.heap = new Kmalloc({ ...this, ...place, slot: image.kmalloc, report });
     this.mempools = new Mempools({ ...this, locks });
     this.dmaPools = new DmaPools({ ...this, locks, report });
-    this.vmap = new Vmalloc({ ...this, locks, slots: image.vmap, possibleCpus, report });
-    this.paging = new Paging({ ...this, locks, slots: image.paging });
+    const { pageLevels: levels } = parts.config;
+    this.vmap = new Vmalloc({ ...this, locks, levels, slots: image.vmap, possibleCpus, report });
+    this.paging = new Paging({ ...this, locks, levels, slots: image.paging });
     this.processes = new Processes({ ...this, locks, slots: image.processes });
     installTick(cpu, this.rcu, this.pages, this.slabs);
   }

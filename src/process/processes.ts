@@ -46,6 +46,7 @@ import { Rss } from "./rss.ts";
 import { type PageUnmapper, Shmem } from "./shmem.ts";
 import { SystemCalls } from "./system-calls.ts";
 import { UnmappedAreas } from "./unmapped-area.ts";
+import { UserSignal } from "./user-signal.ts";
 import { contextOf, type MmRef } from "./vm-area.ts";
 import { MmapLocks } from "./vma-lock.ts";
 import { VmaMerge } from "./vma-merge.ts";
@@ -139,6 +140,8 @@ export class Processes {
       const mm = this.current;
       // An address space without VMAs: nobody can make the access good.
       if (mm === 0) throw new UserFault(address, code);
+      // The kernel's half is nobody's VMA, whatever is mapped there.  Linux: do_kern_addr_fault, bad_area_nosemaphore.
+      if (address < 0) throw new UserSignal("SEGV", "MAPERR", address);
       faults.handle(mm, address, code);
     });
   }

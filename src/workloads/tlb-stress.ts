@@ -12,6 +12,7 @@ import type { Kernel } from "../machine/kernel.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { bug } from "../memory/bug.ts";
 import { PAGE_BYTES, type Pointer } from "../memory/units.ts";
+import { Work } from "../memory/work.ts";
 import { PMD_BYTES } from "../mm/pgtable/address-range.ts";
 import type { MmRef } from "../mm/pgtable/mm-context.ts";
 import { endSpace, look, mapPage, NOTHING, newSpace, unmapPages } from "../mm/shootdown/bare-space.ts";
@@ -34,6 +35,8 @@ export const describe: WorkloadDescription = {
 /** Half of the pages lie in one page table, half in another. */
 const FIRST = 0x7f00_0000_0000;
 const LONGEST = 40;
+/** How long a CPU is away, in simulated time: others unmap meanwhile. */
+const MOST_AWAY_NS = 20_000;
 /** Stages of a page. */
 const UNMAPPED = 0;
 const MAPPING = 1;
@@ -176,11 +179,12 @@ function unmap(place: Place, first: number): void {
 
 /** The CPU leaves the address space or is lazy, and comes back; or an empty page table goes. */
 function comeAndGo({ kernel, mm }: Place, what: number): void {
-  const { cpu, paging } = kernel;
+  const { cpu, memory, paging } = kernel;
   const { tlb, tables, ranges } = paging;
   if (what < 96) {
     if (what < 94) tlb.enterLazy();
     else tlb.switchMm(tlb.initMm);
+    memory.work(Work.COMPUTE, cpu.random.below(MOST_AWAY_NS));
     cpu.endOperation();
     tlb.switchMm(mm);
     return;

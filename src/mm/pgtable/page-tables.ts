@@ -1,7 +1,8 @@
 /**
  * Page tables of address spaces: real tables in frames of RAM, the only record of what is mapped.
  *
- * The upper half of every top table is the kernel's, copied when the table is made: the tables below it are shared.
+ * The upper half of every top table is the kernel's, copied when the table is made: the tables below it are shared, and the
+ * kernel's top table never changes.
  * A table is made by whoever comes first: he looks without a lock, allocates, looks again under the lock of the table
  * above, and installs it or gives it back.
  *
@@ -15,6 +16,7 @@
  *   P2  mm.tableBytes is the size of the user's tables but the top one
  *   P3  a present user entry names an allocated frame
  *   P4  no lock of a table is held
+ *   P5  the kernel's half of every top table is the kernel's own
  *
  * Lock order: mm.page_table_lock -> level 2 -> page table.
  * Linux: mm/memory.c __p4d_alloc, __pud_alloc, __pmd_alloc, __pte_alloc, pmd_install; mm/pgtable-generic.c
@@ -62,9 +64,16 @@ export interface PageTableParts {
   readonly pages: PageAllocator;
   readonly rcu: Rcu;
   readonly globals: Pointer;
-  /** Frame of the kernel's top table, or 0 while there is none.  Makes it if it can. */
-  readonly kernelRoot: () => Pfn;
-  readonly levels?: 4 | 5;
+  readonly kernel: KernelHalf;
+  readonly levels: 4 | 5;
+}
+
+/** The kernel's own tables: mm/vmap. */
+export interface KernelHalf {
+  /** Makes them, if nobody has; false without memory.  @may-sleep */
+  start(): boolean;
+  /** Frame of the top table, or 0 while there is none. */
+  rootPfn(): Pfn;
 }
 
 export class PageTables {
@@ -75,18 +84,18 @@ export class PageTables {
   declare readonly globals: Pointer;
   declare private readonly locks: SpinLocks;
   declare private readonly rcu: Rcu;
-  declare private readonly kernelRoot: () => Pfn;
+  declare readonly kernel: KernelHalf;
 
   constructor(parts: PageTableParts) {
     const { memory } = parts.cpu;
     this.memory = memory;
-    this.levels = parts.levels ?? 4;
+    this.levels = parts.levels;
     this.pte = new PteWords(memory);
     this.pages = parts.pages;
     this.globals = parts.globals;
     this.locks = parts.locks;
     this.rcu = parts.rcu;
-    this.kernelRoot = parts.kernelRoot;
+    this.kernel = parts.kernel;
   }
 
   static declare(layout: ImageLayout): Slot {
@@ -109,11 +118,10 @@ export class PageTables {
    * @may-sleep
    */
   initContext(mm: MmRef): boolean {
-    const { memory, locks, globals } = this;
-    const kernel = this.kernelRoot();
-    const pgd = this.allocTable(mm, this.levels);
+    const { memory, locks, globals, kernel } = this;
+    const pgd = kernel.start() ? this.allocTable(mm, this.levels) : 0;
     if (pgd === 0) return false;
-    if (kernel !== 0) memory.copy(frameOf(pgd) + HALF_WORDS, frameOf(kernel) + HALF_WORDS, HALF_WORDS);
+    memory.copy(frameOf(pgd) + HALF_WORDS, frameOf(kernel.rootPfn()) + HALF_WORDS, HALF_WORDS);
     this.formatContext(mm);
     memory.write(mm + mmField.pgd, pgd);
     locks.lock(globals + globalField.lock);

@@ -1,5 +1,5 @@
 /**
- * Page tables at rest: P1 to P4 of mm/pgtable/page-tables, for every address space, and the machine's count of tables.
+ * Page tables at rest: P1 to P5 of mm/pgtable/page-tables, for every address space, and the machine's count of tables.
  */
 
 import { ENTRY_WORDS, entryPfn, PteBit } from "../../hardware/page-table-entry.ts";
@@ -17,6 +17,7 @@ import type { PageTables } from "../pgtable/page-tables.ts";
 
 const { PRESENT, PSE } = PteBit;
 const MAX_CONTEXTS = 1 << 20;
+const HALF_WORDS = FRAME_WORDS / 2;
 
 /** Every address space with a top table but init_mm. */
 export function contextsOf(tables: PageTables): MmRef[] {
@@ -37,7 +38,10 @@ export function checkTables(tables: PageTables, nodes: number): number {
     const before = seen.size;
     const pgd = memory.read(mm + MmContext.pgd);
     if (pgd === 0) bug(`address space ${mm} has no top table`);
-    new TableWalk(pages, memory, mm, seen).table(pgd, tables.levels, FRAME_WORDS / 2);
+    new TableWalk(pages, memory, mm, seen).table(pgd, tables.levels, HALF_WORDS);
+    const kernel = frameOf(tables.kernel.rootPfn());
+    if (memory.compare(frameOf(pgd) + HALF_WORDS, kernel + HALF_WORDS, HALF_WORDS) !== 0)
+      bug(`the upper half of the top table of address space ${mm} is not the kernel's`);
     const bytes = (seen.size - before - 1) * PAGE_BYTES;
     const counted = memory.read(mm + MmContext.tableBytes);
     if (counted !== bytes) bug(`address space ${mm}: pgtables_bytes ${counted}, its tables are ${bytes}`);

@@ -24,6 +24,8 @@ import { CpuTlbState, DYNAMIC_ASIDS, MM_SWITCHING, pcidOf } from "./tlb-state.ts
 
 const { PRESENT, PSE, RW, USER, DIRTY } = PteBit;
 const state = CpuTlbState;
+/** In the upper part of a page number: an address of the kernel's half, whose tables belong to no address space. */
+const KERNEL_HALF = 1 << 13;
 
 /** Returns how many entries were compared. */
 export function checkTlbs(paging: Paging, tlb: Tlb, masks: CpuMasks): number {
@@ -71,12 +73,15 @@ class TlbCheck {
         bug(`cpu ${cpu}: address space ${mm} is loaded at generation ${generation}, it is at ${mmGen}`);
       if (!masks.has(mm + MmContext.cpumask, cpu)) bug(`cpu ${cpu}: not in the mask of address space ${mm}`);
     }
-    for (const { table, pcid } of tlb.tables.entries()) {
+    for (const { table, pcid, pageHigh } of tlb.tables.entries()) {
       if (pcid !== pcidOf(asid)) continue;
+      const owner = (pageHigh & KERNEL_HALF) !== 0 ? 0 : mm;
       const page = tables.pages.frames.pageOf(table);
       const type = memory.read(page + Page.type) & 0xff;
-      if (type !== PageType.PAGE_TABLE || memory.read(page + PageTablePage.mm) !== mm)
-        bug(`cpu ${cpu}: remembers frame ${table} as a page table of address space ${mm}, which it is not`);
+      if (type !== PageType.PAGE_TABLE || memory.read(page + PageTablePage.mm) !== owner)
+        bug(
+          `cpu ${cpu}: remembers frame ${table} as a page table of address space ${owner}, which it is not`,
+        );
     }
   }
 

@@ -47,6 +47,8 @@ export interface PagingParts {
   readonly slots: PagingSlots;
   /** Whose tables are the kernel's half. */
   readonly vmap: Vmalloc;
+  /** Of page tables. */
+  readonly levels: 4 | 5;
 }
 
 export class Paging {
@@ -67,7 +69,7 @@ export class Paging {
     this.parts = parts;
     this.slots = slots;
     const kernelRoot = (): number => parts.vmap.tables.rootPfn();
-    this.tables = new PageTables({ ...parts, kernelRoot, globals: slots.globals.address });
+    this.tables = new PageTables({ ...parts, kernel: parts.vmap.tables, globals: slots.globals.address });
     this.ranges = new TableRanges(this.tables);
     this.tlb = new TlbSwitch({ ...parts, kernelRoot, slot: slots.cpus, initMm });
     const watch = new StaleWatch(cpu, pages.frames, this.tlb);
@@ -77,6 +79,7 @@ export class Paging {
       slot: slots.cpus,
       tlb: this.tlb,
       watch,
+      kernelFlush: parts.vmap.flush,
     });
     this.user = new UserAccess(cpu, watch, this.tables.levels);
     this.tableFree = new TableFree({ ...parts, memory, tables: this.tables });

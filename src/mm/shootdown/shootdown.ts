@@ -27,6 +27,7 @@ import { VmEvent } from "../pages/counters.ts";
 import type { Vmstat } from "../pages/vmstat.ts";
 import { PMD_BYTES } from "../pgtable/address-range.ts";
 import { genBefore, MmContext, type MmRef } from "../pgtable/mm-context.ts";
+import type { KernelFlush } from "../vmap/kernel-flush.ts";
 import type { StaleWatch } from "./stale-watch.ts";
 import { CpuTlbState, FlushTlbInfo, MM_SWITCHING, pcidOf } from "./tlb-state.ts";
 import type { TlbSwitch } from "./tlb-switch.ts";
@@ -50,6 +51,7 @@ export interface ShootdownParts {
   readonly slot: PerCpuSlot;
   readonly tlb: TlbSwitch;
   readonly watch: StaleWatch;
+  readonly kernelFlush: KernelFlush;
 }
 
 export class Shootdown {
@@ -61,6 +63,7 @@ export class Shootdown {
   declare private readonly slot: PerCpuSlot;
   declare private readonly tlb: TlbSwitch;
   declare private readonly watch: StaleWatch;
+  declare private readonly kernelFlush: KernelFlush;
   declare private readonly info: Pointer;
   declare private readonly flushFunction: FunctionId;
   declare private readonly dropLazyFunction: FunctionId;
@@ -78,6 +81,7 @@ export class Shootdown {
     this.slot = slot;
     this.tlb = parts.tlb;
     this.watch = parts.watch;
+    this.kernelFlush = parts.kernelFlush;
     this.info = slot.of(cpu.id) + state.info;
     this.flushFunction = functions.register("flush_tlb_func", (_cpu, info) => this.flushHere(info));
     this.dropLazyFunction = functions.register("do_shoot_lazy_tlb", (_cpu, mm) => this.dropLazyHere(mm));
@@ -129,6 +133,16 @@ export class Shootdown {
   /** A range of pages of 2 MiB.  Linux: flush_pmd_tlb_range. */
   flushPmdRange(mm: MmRef, start: number, end: number): void {
     this.flushMmRange(mm, start, end, PMD_BYTES, false);
+  }
+
+  /** Everything, on all CPUs, global entries too.  Linux: flush_tlb_all. */
+  flushAll(): void {
+    this.kernelFlush.all();
+  }
+
+  /** Kernel addresses, on all CPUs: one by one up to 33 pages, else everything.  Linux: flush_tlb_kernel_range. */
+  flushKernelRange(start: number, end: number): void {
+    this.kernelFlush.range(start, end);
   }
 
   /** What this CPU alone remembers of a page: its entry has got more rights.  Linux: flush_tlb_fix_spurious_fault. */

@@ -18,7 +18,7 @@ import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
 import { entrySpan } from "../pgtable/address-range.ts";
 import { type StaleWatch, WATCHING } from "./stale-watch.ts";
 
-const { USER, WRITE } = PageFault;
+const { USER, WRITE, INSTR } = PageFault;
 const USER_WRITE = USER | WRITE;
 /** Rights of a TLB entry that a write may go through: the first one goes to the tables, to set DIRTY there. */
 const WRITE_NEEDS = PteBit.USER | PteBit.RW | PteBit.DIRTY;
@@ -116,11 +116,17 @@ export class UserAccess {
     return before;
   }
 
+  /** Fetches an instruction, so to say: faults where none may be executed. */
+  fetch(address: number): void {
+    this.wordAt(address, USER | INSTR);
+    this.cpu.poll();
+  }
+
   // ---- for the kernel ----
 
   /**
    * The word of RAM at a user address for an access of kind `access`: USER for a program's, 0 for the kernel's own, and
-   * WRITE.  Good for one access, before the next poll point.  Faults go to the handler.
+   * WRITE or INSTR.  Good for one access, before the next poll point.  Faults go to the handler.
    */
   wordAt(address: number, access: number): Pointer {
     const at = this.translate(address, access);

@@ -6,19 +6,18 @@
  *   W3  every tree is a sound red-black tree in order, its list is the same, and free areas know their subtree
  *   W4  each area is in the node that its address or its flags say; lazyPages is what there is
  *   W5  every present entry lies in a busy area, and names an allocated frame; a vmalloc area has all its pages mapped
- *   W6  tables are typed so, each is linked once, tablePages counts them
+ *   W6  tables are typed so, each is linked once, tablePages counts them (check-kernel-tables)
  *   W7  blocks: free + dirty + in use is all, and they are on the lists that they should be on
  */
 
-import { ENTRY_WORDS, entryPfn, PteBit } from "../../hardware/page-table-entry.ts";
 import { MAPPED, PageWalker } from "../../hardware/page-walk.ts";
 import { Bitmap } from "../../memory/bitmap.ts";
 import { bug } from "../../memory/bug.ts";
 import { checkedListLength } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { FRAME_WORDS, frameOf, PAGE_BYTES, type Pfn, type Pointer } from "../../memory/units.ts";
-import { Page, PageType } from "../pages/page.ts";
 import type { AreaTree } from "./area-tree.ts";
+import { checkKernelTables } from "./check-kernel-tables.ts";
 import type { Vmalloc } from "./vmalloc.ts";
 import { formatAddress, VMALLOC_START } from "./vmalloc-space.ts";
 import { type AreaRef, VMAP_BLOCK, VMAP_RAM, VmapArea, VmFlag, VmStruct } from "./vmap-area.ts";
@@ -28,7 +27,6 @@ import { AreaSet, POOL_SIZES, VaPool, VmapNode } from "./vmap-node.ts";
 import type { VmapSpace } from "./vmap-space.ts";
 
 const area = VmapArea;
-const { PRESENT } = PteBit;
 /** More than there can be: a list that is longer runs in a circle. */
 const LIST_LIMIT = 1 << 24;
 
@@ -60,11 +58,12 @@ export interface VmapCounts {
 export function checkVmap(vmap: Vmalloc): VmapCounts {
   const { space } = vmap;
   const areas = { free: 0, busy: 0, lazy: 0, pool: 0 };
-  if (!space.isReady) return { areas, tables: 0, mappedPages: 0, blocks: 0 };
+  const { tables, mapped } = checkKernelTables(vmap);
+  if (!space.isReady) return { areas, tables, mappedPages: mapped.size, blocks: 0 };
   const pieces = allPieces(vmap);
   for (const piece of pieces) areas[piece.state]++;
   checkTiling(vmap, pieces);
-  const { tables, mapped } = checkTables(vmap, pieces);
+  checkMapped(pieces, mapped);
   checkAreas(vmap, pieces, mapped);
   const blocks = checkBlocks(vmap);
   checkTlbs(vmap, pieces);
@@ -167,39 +166,13 @@ function pieceAt(pieces: readonly Piece[], address: number): Piece | null {
   return found !== null && address < found.end ? found : null;
 }
 
-/** W5's first half, W6; the frames by address. */
-function checkTables(vmap: Vmalloc, pieces: readonly Piece[]): { tables: number; mapped: Map<number, Pfn> } {
-  const { memory, globals } = vmap.space;
-  const { frames } = vmap.parts.pages;
-  const mapped = new Map<number, Pfn>();
-  const seen = new Set<Pfn>();
-  const visit = (pfn: Pfn, level: number, base: number): void => {
-    if (seen.has(pfn)) bug(`W6 the table in frame ${pfn} is linked twice`);
-    seen.add(pfn);
-    const type = memory.read(frames.pageOf(pfn) + Page.type) & 0xff;
-    if (type !== PageType.PAGE_TABLE) bug(`W6 the table in frame ${pfn} has page type ${type}`);
-    const bytes = PAGE_BYTES * 512 ** (level - 1);
-    for (let index = 0; index < FRAME_WORDS / ENTRY_WORDS; index++) {
-      const at = frameOf(pfn) + index * ENTRY_WORDS;
-      const word = memory.read(at);
-      if ((word & PRESENT) === 0) continue;
-      const target = entryPfn(word, memory.read(at + 1));
-      const address = base + index * bytes - (level === 4 && index >= 256 ? 2 ** 48 : 0);
-      if (level > 1) visit(target, level - 1, address);
-      else {
-        const piece = pieceAt(pieces, address);
-        if (piece?.state !== "busy")
-          bug(`W5 ${formatAddress(address)} is mapped, its area is ${piece?.state ?? "none"}`);
-        if (memory.read(frames.pageOf(target) + Page.refcount) <= 0)
-          bug(`W5 ${formatAddress(address)} maps frame ${target}, which is free`);
-        mapped.set(address, target);
-      }
-    }
-  };
-  visit(vmap.tables.rootPfn(), 4, 0);
-  const said = memory.read(globals + VmapGlobals.tablePages);
-  if (said !== seen.size) bug(`W6 there are ${seen.size} tables, ${said} are counted`);
-  return { tables: seen.size, mapped };
+/** W5's first half; the frames by address. */
+function checkMapped(pieces: readonly Piece[], mapped: ReadonlyMap<number, Pfn>): void {
+  for (const address of mapped.keys()) {
+    const piece = pieceAt(pieces, address);
+    if (piece?.state !== "busy")
+      bug(`W5 ${formatAddress(address)} is mapped, its area is ${piece?.state ?? "none"}`);
+  }
 }
 
 /** W5's second half. */
@@ -234,7 +207,7 @@ function pageOf(vmap: Vmalloc, vm: Pointer, index: number): Pfn {
   const pages = memory.readFloat64(vm + VmStruct.pages);
   const { frames } = vmap.parts.pages;
   if (pages >= 0) return frames.pfnOf(memory.read(pages + index));
-  const walker = new PageWalker(memory);
+  const walker = new PageWalker(memory, vmap.tables.levels);
   const address = pages + index * 4;
   if (walker.look(vmap.tables.rootPfn(), address) !== MAPPED)
     bug(`W5 the page array at ${formatAddress(pages)} is not mapped`);
@@ -288,7 +261,7 @@ function checkBlock({ space }: Vmalloc, at: Pointer, listedBy: number | undefine
 /** W1 */
 function checkTlbs(vmap: Vmalloc, pieces: readonly Piece[]): void {
   const { memory } = vmap.space;
-  const walker = new PageWalker(memory);
+  const walker = new PageWalker(memory, vmap.tables.levels);
   for (let cpu = 0; cpu < vmap.parts.cpu.cpus; cpu++) {
     for (const entry of vmap.parts.cpu.tlb.of(cpu).entries()) {
       const page = entry.pageHigh * 2 ** 31 + entry.pageLow;

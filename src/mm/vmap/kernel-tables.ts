@@ -1,18 +1,20 @@
 /**
- * The kernel's page tables, as far as the vmalloc range: real tables in frames of RAM, the only record of what is mapped.
+ * The kernel's page tables: real tables in frames of RAM, the only record of what is mapped at kernel virtual addresses.
  *
- * The top table and the tables just below it are made when kernel virtual memory is first used, so that every address
- * space can share them; lower ones as they are needed, by whoever comes first: he looks without a lock, allocates, and
- * looks again under page_table_lock before he installs.  Tables are never given back, as in Linux.
+ * The top table, the direct map, and for the vmalloc range the tables just below the top one are made together, before the
+ * first address space or the first use of vmalloc: the top table's entries never change again, so that every address space's
+ * copy of them is complete.  Lower tables of the vmalloc range are made as they are needed, by whoever comes first: he looks
+ * without a lock, allocates, and looks again under page_table_lock before he installs.  Tables are never given back, as in Linux.
  *
  * A leaf entry belongs to whoever owns its area: it is written without a lock, high word first, present last.
  *
- * Invariants, at rest (check-vmap tests them)
+ * Invariants, at rest (check-kernel-tables tests them)
  *   T1  every table page is typed PAGE_TABLE and linked from one entry; `tablePages` counts them
- *   T2  a present leaf lies in a busy area and names an allocated frame
+ *   T2  a present leaf of the vmalloc range lies in a busy area and names an allocated frame
+ *   T3  the direct map has every frame of memory once, at its own address, and nothing else
  *
  * Linux: mm/vmalloc.c vmap_small_pages_range_noflush, vunmap_range_noflush; mm/memory.c __pte_alloc_kernel, __pmd_alloc;
- * arch/x86/mm/init_64.c preallocate_vmalloc_pages.
+ * arch/x86/mm/init_64.c preallocate_vmalloc_pages, kernel_physical_mapping_init.
  */
 
 import {
@@ -33,15 +35,19 @@ import type { SpinLocks } from "../../sync/spinlock.ts";
 import { Gfp, GfpFlag } from "../pages/gfp.ts";
 import { PageType } from "../pages/page.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
-import { formatAddress, PGDIR_BYTES, PMD_BYTES, VMALLOC_START } from "./vmalloc-space.ts";
+import { PageGlobals } from "../pages/page-globals.ts";
+import { PageTablePage } from "../pages/page-overlays.ts";
+import { eachDirectPage, virtualOfPfn } from "./direct-map.ts";
+import { formatAddress, PGDIR_BYTES, PMD_BYTES, VMALLOC_START, vmallocBytes } from "./vmalloc-space.ts";
 import { VmapGlobals } from "./vmap-globals.ts";
 
-const { PRESENT, RW, ACCESSED, DIRTY, GLOBAL } = PteBit;
+const { PRESENT, RW, ACCESSED, DIRTY, GLOBAL, PSE } = PteBit;
 /** Linux: _KERNPG_TABLE. */
 const TABLE_BITS = PRESENT | RW | ACCESSED | DIRTY;
 /** Linux: PAGE_KERNEL, its low bits. */
 const LEAF_BITS = PRESENT | RW | ACCESSED | DIRTY | GLOBAL;
-const LEVELS = 4;
+/** Linux: PAGE_KERNEL_LARGE, its low bits beside those. */
+const LARGE_BITS = LEAF_BITS | PSE;
 const globalField = VmapGlobals;
 /** A table is installed without another look under the lock. */
 const noRecheck = mutant("vmap-populate-no-recheck");
@@ -49,14 +55,28 @@ const noRecheck = mutant("vmap-populate-no-recheck");
 /** Names the frames of a mapping, one after the other. */
 export type FrameOf = (index: number) => Pfn;
 
+export interface KernelTableParts {
+  readonly memory: Memory;
+  readonly locks: SpinLocks;
+  readonly pages: PageAllocator;
+  readonly globals: Pointer;
+  readonly levels: 4 | 5;
+  /** Where memory is. */
+  readonly ranges: readonly { readonly startPfn: Pfn; readonly endPfn: Pfn }[];
+}
+
 export class KernelTables {
+  declare readonly levels: 4 | 5;
+  declare readonly ranges: KernelTableParts["ranges"];
   declare private readonly memory: Memory;
   declare private readonly locks: SpinLocks;
   declare private readonly pages: PageAllocator;
   declare private readonly globals: Pointer;
   declare private readonly lock: Pointer;
 
-  constructor(parts: { memory: Memory; locks: SpinLocks; pages: PageAllocator; globals: Pointer }) {
+  constructor(parts: KernelTableParts) {
+    this.levels = parts.levels;
+    this.ranges = parts.ranges;
     this.memory = parts.memory;
     this.locks = parts.locks;
     this.pages = parts.pages;
@@ -69,29 +89,67 @@ export class KernelTables {
     return this.memory.read(this.globals + globalField.pgd);
   }
 
-  /**
-   * Makes the top table and the tables of `topEntries` entries of the range; false, and nothing is left, without memory.
-   * Linux: preallocate_vmalloc_pages.
-   */
-  format(topEntries: number): boolean {
-    const { memory, pages, globals } = this;
-    const root = this.newTable();
-    if (root === 0) return false;
-    memory.write(globals + globalField.pgd, root);
-    memory.write(globals + globalField.tablePages, 1);
-    for (let i = 0; i < topEntries; i++) {
-      if (this.tableBelow(this.topEntry(VMALLOC_START + i * PGDIR_BYTES)) !== 0) continue;
-      for (let made = 0; made < i; made++) {
-        const at = this.topEntry(VMALLOC_START + made * PGDIR_BYTES);
-        this.freeTable(entryPfn(memory.read(at), memory.read(at + 1)));
-      }
-      this.freeTable(root);
-      memory.write(globals + globalField.pgd, 0);
-      memory.write(globals + globalField.tablePages, 0);
-      return false;
+  /** Makes what all address spaces share, if nobody has; false, and nothing is left, without memory.  @may-sleep */
+  start(): boolean {
+    const { memory, locks, lock, globals } = this;
+    const pgd = globals + globalField.pgd;
+    if (memory.load(pgd) !== 0) return true;
+    const made: Pfn[] = [];
+    const root = this.build(made);
+    locks.lock(lock);
+    const isFirst = root !== 0 && memory.load(pgd) === 0;
+    if (isFirst) {
+      memory.write(globals + globalField.tablePages, made.length);
+      memory.store(pgd, root);
     }
-    pages.setPageType(root, PageType.PAGE_TABLE);
-    return true;
+    locks.unlock(lock);
+    if (!isFirst) for (const table of made) this.freeTable(table);
+    return memory.load(pgd) !== 0;
+  }
+
+  /** The tables of a machine that has none, which nobody sees yet; the top one, or 0 without memory. */
+  private build(made: Pfn[]): Pfn {
+    const { memory, ranges, pages } = this;
+    const root = this.newInto(made);
+    if (root === 0) return 0;
+    const total = memory.read(pages.frames.globals + PageGlobals.totalRamPages);
+    for (let at = 0; at < vmallocBytes(total); at += PGDIR_BYTES)
+      if (this.buildDown(made, root, VMALLOC_START + at, 3) === 0) return 0;
+    const mapPage = (pfn: Pfn, level: number): boolean => {
+      const address = virtualOfPfn(pfn);
+      const table = this.buildDown(made, root, address, level);
+      if (table === 0) return false;
+      const at = table + entryOffset(pageLow(address), pageHigh(address), level);
+      memory.write(at + 1, entryHigh(pfn, PTE_HIGH_NX));
+      memory.write(at, entryLow(pfn, level === 1 ? LEAF_BITS : LARGE_BITS));
+      return true;
+    };
+    const isWhole = ranges.every(({ startPfn, endPfn }) => eachDirectPage(startPfn, endPfn, mapPage));
+    return isWhole ? root : 0;
+  }
+
+  /** The table of `level` for an address, made with those above it; 0 without memory. */
+  private buildDown(made: Pfn[], root: Pfn, address: number, level: number): Pointer {
+    const { memory } = this;
+    let table = frameOf(root);
+    for (let above: number = this.levels; above > level; above--) {
+      const at = table + entryOffset(pageLow(address), pageHigh(address), above);
+      let pfn = entryPfn(memory.read(at), memory.read(at + 1));
+      if (pfn === 0) {
+        pfn = this.newInto(made);
+        if (pfn === 0) return 0;
+        memory.write(at + 1, entryHigh(pfn, 0));
+        memory.write(at, entryLow(pfn, TABLE_BITS));
+      }
+      table = frameOf(pfn);
+    }
+    return table;
+  }
+
+  private newInto(made: Pfn[]): Pfn {
+    const pfn = this.newTable();
+    if (pfn !== 0) made.push(pfn);
+    return pfn;
   }
 
   // ---- mapping ----
@@ -138,7 +196,7 @@ export class KernelTables {
     const low = pageLow(address);
     const high = pageHigh(address);
     let table = frameOf(this.rootPfn());
-    for (let level = LEVELS; level > 1; level--) {
+    for (let level: number = this.levels; level > 1; level--) {
       const at = table + entryOffset(low, high, level);
       const word = memory.load(at);
       if ((word & PRESENT) === 0) return 0;
@@ -152,13 +210,9 @@ export class KernelTables {
     const low = pageLow(address);
     const high = pageHigh(address);
     let table = frameOf(this.rootPfn());
-    for (let level = LEVELS; level > 1 && table !== 0; level--)
+    for (let level: number = this.levels; level > 1 && table !== 0; level--)
       table = this.tableBelow(table + entryOffset(low, high, level));
     return table;
-  }
-
-  private topEntry(address: number): Pointer {
-    return frameOf(this.rootPfn()) + entryOffset(pageLow(address), pageHigh(address), LEVELS);
   }
 
   /** The table that an entry names, or a new one; 0 without memory.  @takes page_table_lock */
@@ -184,7 +238,10 @@ export class KernelTables {
 
   private newTable(): Pfn {
     const pfn = this.pages.allocPage(Gfp.KERNEL | GfpFlag.ZERO);
-    if (pfn !== 0) this.pages.setPageType(pfn, PageType.PAGE_TABLE);
+    if (pfn === 0) return 0;
+    this.pages.setPageType(pfn, PageType.PAGE_TABLE);
+    // It belongs to no address space.
+    this.memory.write(this.pages.frames.pageOf(pfn) + PageTablePage.mm, 0);
     return pfn;
   }
 

@@ -10,10 +10,11 @@
 import type { Cpu } from "../../hardware/cpu.ts";
 import { bytesToPageEnd, faultCode, Mmu, type PageTableBase } from "../../hardware/mmu.ts";
 import { describeFault, PageFault } from "../../hardware/page-table-entry.ts";
+import type { Tlb } from "../../hardware/tlb.ts";
 import { bug } from "../../memory/bug.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { type Pointer, WORD_BYTES } from "../../memory/units.ts";
-import { KERNEL_PCID } from "./kernel-flush.ts";
+import type { KernelTables } from "./kernel-tables.ts";
 import { formatAddress } from "./vmalloc-space.ts";
 
 const { WRITE } = PageFault;
@@ -21,12 +22,16 @@ const { WRITE } = PageFault;
 export class KernelVirtual {
   declare readonly mmu: Mmu;
   declare private readonly memory: Memory;
+  declare private readonly tlb: Tlb;
   declare private readonly tables: PageTableBase;
 
-  constructor(cpu: Cpu, tables: PageTableBase) {
+  constructor(cpu: Cpu, tables: KernelTables) {
+    const { tlb } = cpu;
     this.memory = cpu.memory;
-    this.mmu = new Mmu(cpu.memory, cpu.tlb);
-    this.tables = tables;
+    this.tlb = tlb;
+    this.mmu = new Mmu(cpu.memory, tlb, tables.levels);
+    // What is loaded, whose upper half is the kernel's; before there were tables nothing was.
+    this.tables = { rootPfn: () => tlb.rootPfn() || tables.rootPfn() };
   }
 
   /** The word at an address that is a multiple of 4. */
@@ -70,9 +75,12 @@ export class KernelVirtual {
     }
   }
 
-  /** The word of RAM at `address`, for an access that reads or, with WRITE, writes; good for this one access. */
+  /**
+   * The word of RAM at `address`, for an access of the kernel: a read, or WRITE or INSTR; good for this one access.  The tables of
+   * the loaded address space are walked.
+   */
   wordAt(address: number, access: number): Pointer {
-    const at = this.mmu.translate(this.tables, KERNEL_PCID, address, access);
+    const at = this.mmu.translate(this.tables, this.tlb.pcid, address, access);
     if (at < 0) this.oops(address, faultCode(at));
     return at;
   }

@@ -1,13 +1,13 @@
 /**
  * Where the kernel's virtual memory lies, and how its addresses are written.
  *
- * A kernel virtual address is a negative number: its 64 bits as a signed integer, exact below 2^53.  The direct map needs
- * no address: pointers are words of RAM.
+ * A kernel virtual address is a negative number: its 64 bits as a signed integer, exact below 2^53.  With five levels of tables
+ * the range stays where it is with four: Linux's place for it then, ffa0000000000000, has no exact numbers for bytes.
  *
  * Linux: Documentation/arch/x86/x86_64/mm.rst, arch/x86/include/asm/pgtable_64_types.h.
  */
 
-/** ffffc90000000000, with four levels and without KASLR. */
+/** ffffc90000000000, without KASLR. */
 export const VMALLOC_START = -0x3700_0000_0000;
 /** 32 TiB. */
 const VMALLOC_BYTES = 2 ** 45;

@@ -25,6 +25,7 @@ import { KernelTables } from "./kernel-tables.ts";
 import { KernelVirtual } from "./kernel-virtual.ts";
 import { LazyPurge } from "./lazy-purge.ts";
 import { PageArray } from "./page-array.ts";
+import { PageAttributes } from "./page-attributes.ts";
 import { formatAddress } from "./vmalloc-space.ts";
 import { CALLER_WORDS, VMAP_RAM, VmapArea, VmFlag, VmStruct } from "./vmap-area.ts";
 import { GFP_RECLAIM_MASK, VmapAreas } from "./vmap-areas.ts";
@@ -68,6 +69,8 @@ export class Vmalloc {
   declare readonly free: FreeAreas;
   declare readonly flush: KernelFlush;
   declare readonly frames: PageArray;
+  /** What may be done at addresses of areas: set_memory_ro and its kin. */
+  declare readonly attributes: PageAttributes;
   declare readonly parts: VmapParts;
   declare private readonly cpu: Cpu;
   declare private readonly memory: Memory;
@@ -76,7 +79,7 @@ export class Vmalloc {
   declare private readonly globals: Pointer;
 
   constructor(parts: VmapParts) {
-    const { cpu, slots, locks, pages, functions, heap } = parts;
+    const { cpu, slots, locks, pages, functions, heap, levels } = parts;
     const { memory } = cpu;
     const own = slots.cpus.of(cpu.id);
     const globals = slots.globals.address;
@@ -87,13 +90,21 @@ export class Vmalloc {
     this.heap = heap;
     this.globals = globals;
     this.space = new VmapSpace(memory, globals, parts.online);
-    this.tables = new KernelTables({ memory, locks, pages, globals });
+    this.tables = new KernelTables({
+      memory,
+      locks,
+      pages,
+      globals,
+      levels,
+      ranges: parts.topology.memory,
+    });
     this.virtual = new KernelVirtual(cpu, this.tables);
-    this.flush = new KernelFlush({ ...parts, own });
+    this.flush = new KernelFlush({ ...parts, own, vmstat: pages.vmstat });
     this.free = new FreeAreas({ ...parts, space: this.space, own });
     this.purge = new LazyPurge({ ...parts, space: this.space, free: this.free, flush: this.flush });
     this.areas = new VmapAreas({ ...parts, space: this.space, free: this.free, purge: this.purge });
     this.frames = new PageArray(pages.frames, this.virtual);
+    this.attributes = new PageAttributes(memory, this.tables, this.flush, () => this.vmUnmapAliases());
     this.blocks = new VmapBlocks({
       ...parts,
       memory,

@@ -27,7 +27,7 @@ export const VmapGlobals = struct("vmap_globals", {
   /** 1 once all below is made: at the first use. */
   ready: word("atomic", "flags"),
   /** Frame of the kernel's top table.  Linux: init_mm.pgd. */
-  pgd: word("hint:vmap_purge_lock"),
+  pgd: word("hint:page_table_lock", "pfn"),
   /** Frames of tables, the top one included. */
   tablePages: word("lock:page_table_lock", "counter"),
   /** Linux: init_mm.page_table_lock. */

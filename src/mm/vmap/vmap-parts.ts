@@ -1,6 +1,7 @@
 /** What kernel virtual memory of one CPU is made of. */
 
 import type { Cpu } from "../../hardware/cpu.ts";
+import type { Topology } from "../../hardware/topology.ts";
 import type { PerCpuSlot, Slot } from "../../memory/image.ts";
 import type { Functions } from "../../sync/functions.ts";
 import type { CrossCalls } from "../../sync/ipi.ts";
@@ -29,6 +30,10 @@ export interface VmapParts {
   readonly slabs: SlabCaches;
   readonly heap: Kmalloc;
   readonly pages: PageAllocator;
+  /** Where memory is. */
+  readonly topology: Pick<Topology, "memory">;
+  /** Of page tables. */
+  readonly levels: 4 | 5;
   /** CPUs that there may ever be. */
   readonly possibleCpus: number;
   /** Writes to the kernel log. */

@@ -14,7 +14,7 @@ import { LockClass } from "../../sync/lock-class.ts";
 import { Gfp, GfpFlag } from "../pages/gfp.ts";
 import { PageGlobals } from "../pages/page-globals.ts";
 import type { KernelTables } from "./kernel-tables.ts";
-import { PGDIR_BYTES, VMALLOC_START, vmallocBytes } from "./vmalloc-space.ts";
+import { VMALLOC_START, vmallocBytes } from "./vmalloc-space.ts";
 import { VmapArea } from "./vmap-area.ts";
 import { VmapGlobals } from "./vmap-globals.ts";
 import { AreaSet, POOL_SIZES, VaPool, VmapNode } from "./vmap-node.ts";
@@ -48,8 +48,7 @@ export function setUpVmap(parts: VmapParts, space: VmapSpace, tables: KernelTabl
   const nodes = pages.getFreePages(Gfp.KERNEL | GfpFlag.ZERO | GfpFlag.NOWARN, order);
   const whole = slabs.alloc(cache, Gfp.KERNEL);
   const total = memory.read(pages.frames.globals + PageGlobals.totalRamPages);
-  const bytes = vmallocBytes(total);
-  if (nodes === 0 || whole === 0 || !tables.format(bytes / PGDIR_BYTES)) {
+  if (nodes === 0 || whole === 0 || !tables.start()) {
     if (nodes !== 0) pages.freePages(pfnOf(nodes), order);
     if (whole !== 0) slabs.free(cache, whole);
     slabs.destroy(cache);
@@ -59,7 +58,7 @@ export function setUpVmap(parts: VmapParts, space: VmapSpace, tables: KernelTabl
   memory.write(globals + globalField.nodes, nodes);
   memory.write(globals + globalField.nodeCount, count);
   memory.write(globals + globalField.zoneBytes, (count > 1 ? ZONE_PAGES : 1) * PAGE_BYTES);
-  memory.writeFloat64(globals + globalField.end, VMALLOC_START + bytes);
+  memory.writeFloat64(globals + globalField.end, VMALLOC_START + vmallocBytes(total));
   for (let id = 0; id < count; id++) formatNode(parts, space, space.nodeAt(id));
   memory.writeFloat64(whole + VmapArea.start, VMALLOC_START);
   memory.writeFloat64(whole + VmapArea.end, space.end);
