@@ -10,7 +10,6 @@ import type { Kernel } from "../machine/kernel.ts";
 import type { ProgramOptions } from "../machine/program.ts";
 import { bug } from "../memory/bug.ts";
 import { PAGE_BYTES, WORD_BYTES } from "../memory/units.ts";
-import { checkSpaces } from "../process/check-spaces.ts";
 import type { FileRef } from "../process/file-layout.ts";
 import { Madvice } from "../process/madvise.ts";
 import { MapFlag } from "../process/mmap.ts";
@@ -19,6 +18,7 @@ import { UserSignal } from "../process/user-signal.ts";
 import type { MmRef } from "../process/vm-area.ts";
 import { Prot } from "../process/vm-flags.ts";
 import type { WorkloadDescription } from "./description.ts";
+import { emptySpaces, endSpaces, makeSpaces, type UserSpaces } from "./parts/user-space.ts";
 
 export const describe: WorkloadDescription = {
   name: "file-stress",
@@ -37,23 +37,19 @@ const SPACES = 2;
 const { READ, WRITE } = Prot;
 const { PRIVATE, SHARED, FIXED } = MapFlag;
 
-interface Scene {
-  readonly spaces: readonly MmRef[];
+interface Scene extends UserSpaces {
   readonly file: FileRef;
 }
 
-export function setup({ processes }: Kernel): Scene {
-  processes.start();
-  const spaces = Array.from({ length: SPACES }, () => processes.spaces.make());
-  const file = processes.shmem.create();
-  if (file === 0 || spaces.includes(0)) bug("no memory for address spaces and a file");
-  return { spaces, file };
+export function setup(kernel: Kernel): Scene {
+  const spaces = makeSpaces(kernel, { mode: "process" }, { count: SPACES, files: 1, filePages: 0 });
+  return { ...spaces, file: spaces.files[0] };
 }
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): void {
   const { cpu, processes } = kernel;
-  const { spaces, file } = shared as Scene;
-  const mm = spaces[cpu.id % SPACES];
+  const { mms, file } = shared as Scene;
+  const mm = mms[cpu.id % SPACES];
   const writer = new FileWriter(kernel, mm, file, options.pages as number);
   processes.use(mm);
   kernel.phase("stress", () => {
@@ -69,14 +65,8 @@ export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): v
 }
 
 export function check(kernel: Kernel, _options: ProgramOptions, _values: unknown, shared: unknown): void {
-  const { processes } = kernel;
-  const { spaces, file } = shared as Scene;
-  checkSpaces(kernel);
-  for (const mm of spaces) processes.spaces.put(mm);
-  processes.files.put(file);
-  kernel.rcu.barrier();
-  kernel.cpu.endOperation();
-  checkSpaces(kernel);
+  emptySpaces(kernel, shared as Scene);
+  endSpaces(kernel, shared as Scene);
 }
 
 class FileWriter {

@@ -12,14 +12,14 @@ import type { ProgramOptions } from "../machine/program.ts";
 import { bug } from "../memory/bug.ts";
 import { Errno } from "../memory/errno.ts";
 import { PAGE_BYTES, WORD_BYTES } from "../memory/units.ts";
-import { checkSpaces } from "../process/check-spaces.ts";
 import { Madvice } from "../process/madvise.ts";
 import { MapFlag } from "../process/mmap.ts";
 import { MremapFlag } from "../process/mremap.ts";
-import { UserSignal } from "../process/user-signal.ts";
-import { type MmRef, MmStruct } from "../process/vm-area.ts";
+import type { MmRef } from "../process/vm-area.ts";
 import { Prot } from "../process/vm-flags.ts";
 import type { WorkloadDescription } from "./description.ts";
+import { refusalOf } from "./parts/try-access.ts";
+import { emptySpaces, endSpaces, makeSpaces, nameSpaces, type UserSpaces } from "./parts/user-space.ts";
 
 export const describe: WorkloadDescription = {
   name: "mm-stress",
@@ -49,20 +49,15 @@ const FORK_IN = 4;
 /** Holes between ranges, pages. */
 const GAP = 3;
 
-export function setup({ processes }: Kernel): MmRef {
-  processes.start();
-  const mm = processes.spaces.make();
-  if (mm === 0) bug("no memory for an address space");
-  return mm;
-}
+export const setup = (kernel: Kernel): UserSpaces => makeSpaces(kernel, {});
 
-export function attach({ regions }: Kernel, _options: ProgramOptions, shared: unknown): void {
-  regions.add("mm", shared as MmRef, MmStruct);
+export function attach(kernel: Kernel, _options: ProgramOptions, shared: unknown): void {
+  nameSpaces(kernel, shared as UserSpaces);
 }
 
 export function run(kernel: Kernel, options: ProgramOptions, shared: unknown): void {
   const { cpu, processes } = kernel;
-  const mm = shared as MmRef;
+  const [mm] = (shared as UserSpaces).mms;
   const pages = options.pages as number;
   const own = new OwnRange(kernel, mm, START + (cpu.id + 1) * (pages + GAP) * PAGE_BYTES, pages);
   const common = new CommonRange(kernel, mm, START, pages);
@@ -87,11 +82,8 @@ export function check(
   _values: readonly unknown[],
   shared: unknown,
 ): void {
-  checkSpaces(kernel);
-  kernel.processes.spaces.put(shared as MmRef);
-  kernel.rcu.barrier();
-  kernel.cpu.endOperation();
-  checkSpaces(kernel);
+  emptySpaces(kernel, shared as UserSpaces);
+  endSpaces(kernel, shared as UserSpaces);
 }
 
 /** A piece of a range, chosen at random. */
@@ -103,17 +95,6 @@ interface Piece {
 function pieceOf(kernel: Kernel, pages: number): Piece {
   const first = kernel.cpu.random.below(pages);
   return { first, count: 1 + kernel.cpu.random.below(Math.min(8, pages - first)) };
-}
-
-/** The signal's code that an access gets; null when it is allowed. */
-function signalOf(body: () => void): string | null {
-  try {
-    body();
-    return null;
-  } catch (error) {
-    if (!(error instanceof UserSignal) || error.signal !== "SEGV") throw error;
-    return error.code;
-  }
 }
 
 const UNMAPPED = -1;
@@ -230,7 +211,7 @@ class OwnRange {
   }
 
   private write(page: number, value: number): void {
-    const signal = signalOf(() => this.kernel.paging.user.write(this.at(page), value));
+    const signal = refusalOf(() => this.kernel.paging.user.write(this.at(page), value));
     const rights = this.rights[page];
     const expected = rights === UNMAPPED ? "MAPERR" : (rights & WRITE) === 0 ? "ACCERR" : null;
     if (signal !== expected) this.wrong(page, `a write gets ${signal}, expected ${expected}`);
@@ -239,7 +220,7 @@ class OwnRange {
 
   private read(page: number): void {
     let value = 0;
-    const signal = signalOf(() => {
+    const signal = refusalOf(() => {
       value = this.kernel.paging.user.read(this.at(page)) | 0;
     });
     const rights = this.rights[page];
@@ -291,7 +272,7 @@ class CommonRange {
     else if (what === 3) calls.mprotect(mm, address, bytes, random.below(2) === 0 ? READ : READ | WRITE);
     else if (what === 4) calls.madvise(mm, address, bytes, Madvice.DONTNEED);
     else if (what < 12)
-      signalOf(() =>
+      refusalOf(() =>
         kernel.paging.user.write(this.word(first, kernel.cpu.id), this.stamp(first, kernel.cpu.id)),
       );
     else this.look(first, random.below(kernel.cpus));
@@ -299,7 +280,7 @@ class CommonRange {
 
   private look(page: number, writer: number): void {
     let value = 0;
-    signalOf(() => {
+    refusalOf(() => {
       value = this.kernel.paging.user.read(this.word(page, writer)) | 0;
     });
     const stamp = this.stamp(page, writer);

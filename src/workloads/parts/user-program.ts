@@ -1,5 +1,5 @@
 /**
- * A program of one CPU that maps regions of private anonymous memory and uses them.
+ * A program of one CPU that maps regions of private anonymous memory, or of its file, and uses them.
  *
  * With the option `verify` it stamps the first word of each page that it touches, and looks later whether the stamp is
  * there, and zeros behind it: a page that two mappings have been given, or that was not cleared, is noticed.
@@ -8,7 +8,8 @@
 import type { Kernel } from "../../machine/kernel.ts";
 import { bug } from "../../memory/bug.ts";
 import { PAGE_BYTES, WORD_BYTES } from "../../memory/units.ts";
-import { MapFlag } from "../../process/mmap.ts";
+import { Madvice } from "../../process/madvise.ts";
+import { MapFlag, type MappedFile } from "../../process/mmap.ts";
 import type { MmRef } from "../../process/vm-area.ts";
 import { Prot } from "../../process/vm-flags.ts";
 import type { OptionDescription } from "../description.ts";
@@ -29,11 +30,14 @@ export const VERIFY_DEFAULTS = { verify: true } as const;
 export class UserProgram {
   readonly mm: MmRef;
   private readonly kernel: Kernel;
+  /** This CPU's file; null for none. */
+  private readonly file: MappedFile | null;
   /** What the next touch writes. */
   private stamp = 0;
 
-  constructor(kernel: Kernel, { mms }: UserSpaces) {
+  constructor(kernel: Kernel, { mms, files }: UserSpaces) {
     this.kernel = kernel;
+    this.file = files.length === 0 ? null : kernel.processes.files.describe(files[kernel.cpu.id]);
     this.mm = mms[kernel.cpu.id % mms.length];
   }
 
@@ -49,13 +53,19 @@ export class UserProgram {
 
   /** A new region of private anonymous memory, at `address` or where there is room (0). */
   map(pages: number, address = 0): number {
+    return this.mmap(pages, address, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null);
+  }
+
+  /** The first pages of this CPU's file, shared or private. */
+  mapFile(pages: number, isShared: boolean): number {
+    return this.mmap(pages, 0, isShared ? MapFlag.SHARED : MapFlag.PRIVATE, this.file);
+  }
+
+  /** Gives pages back: private ones are zeros, or the file's, when they are read again. */
+  drop(start: number, pages: number): void {
     const { calls } = this.kernel.processes;
-    const flags = MapFlag.PRIVATE | MapFlag.ANONYMOUS | (address === 0 ? 0 : MapFlag.FIXED);
-    const bytes = pages * PAGE_BYTES;
-    const prot = Prot.READ | Prot.WRITE;
-    const start = calls.mmap(this.mm, { address, bytes, prot, flags, file: null, offset: 0 });
-    if (start < 0) bug(`cpu ${this.kernel.cpu.id}: mmap of ${pages} pages gives ${start}`);
-    return start;
+    const result = calls.madvise(this.mm, start, pages * PAGE_BYTES, Madvice.DONTNEED);
+    if (result !== 0) bug(`cpu ${this.kernel.cpu.id}: madvise of ${pages} pages gives ${result}`);
   }
 
   unmap(start: number, pages: number): void {
@@ -86,6 +96,22 @@ export class UserProgram {
       const behind = user.read(at + WORD_BYTES) | user.read(at + PAGE_BYTES - WORD_BYTES);
       if (behind !== 0) this.wrong(at, `was not cleared: it holds ${behind}`);
     }
+  }
+
+  /** The word at an address is `value`. */
+  expect(address: number, value: number): void {
+    const found = this.kernel.paging.user.read(address);
+    if (found !== value) this.wrong(address, `holds ${found}, expected ${value}`);
+  }
+
+  private mmap(pages: number, address: number, kind: number, file: MappedFile | null): number {
+    const { calls } = this.kernel.processes;
+    const flags = kind | (address === 0 ? 0 : MapFlag.FIXED);
+    const prot = Prot.READ | Prot.WRITE;
+    const request = { address, bytes: pages * PAGE_BYTES, prot, flags, file, offset: 0 };
+    const start = calls.mmap(this.mm, request);
+    if (start < 0) bug(`cpu ${this.kernel.cpu.id}: mmap of ${pages} pages gives ${start}`);
+    return start;
   }
 
   private wrong(address: number, what: string): never {

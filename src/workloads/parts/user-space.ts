@@ -6,7 +6,10 @@
 import type { Kernel } from "../../machine/kernel.ts";
 import type { ProgramOptions } from "../../machine/program.ts";
 import { bug, UsageError } from "../../memory/bug.ts";
+import { PAGE_BYTES } from "../../memory/units.ts";
+import { TASK_SIZE } from "../../process/address-spaces.ts";
 import { checkSpaces } from "../../process/check-spaces.ts";
+import type { FileRef } from "../../process/file-layout.ts";
 import { type MmRef, MmStruct } from "../../process/vm-area.ts";
 import type { OptionDescription } from "../description.ts";
 import { restingFreePages } from "./page-share.ts";
@@ -34,20 +37,43 @@ export const pagesOption = (pages: number): OptionDescription => ({
 export interface UserSpaces {
   /** One, or one a CPU. */
   readonly mms: readonly MmRef[];
+  /** Memory files: one a CPU, or as many as were asked for. */
+  readonly files: readonly FileRef[];
   /** Pages that were free or slabs when the address spaces were there, and empty. */
   readonly pages: number;
 }
 
-/** Empty address spaces as option `mode` says: "thread" without one. */
-export function makeSpaces(kernel: Kernel, { mode = "thread" }: ProgramOptions): UserSpaces {
+/** How many, where it is not what option `mode` says: one or one a CPU, and no files. */
+export interface SpaceCounts {
+  readonly count?: number;
+  readonly files?: number;
+  /** All of them holes. */
+  readonly filePages?: number;
+}
+
+/** Empty address spaces as option `mode` says, "thread" without one. */
+export function makeSpaces(
+  kernel: Kernel,
+  { mode = "thread" }: ProgramOptions,
+  { count, files = 0, filePages = 0 }: SpaceCounts = {},
+): UserSpaces {
   const { processes, cpus } = kernel;
   processes.start();
-  const mms = Array.from({ length: mode === "process" ? cpus : 1 }, () => {
+  const mms = Array.from({ length: count ?? (mode === "process" ? cpus : 1) }, () => {
     const mm = processes.spaces.make();
     if (mm === 0) bug("no memory for an address space");
     return mm;
   });
-  return { mms, pages: freeAndSlabPages(kernel) };
+  const made = Array.from({ length: files }, () => makeFile(kernel, filePages));
+  return { mms, files: made, pages: freeAndSlabPages(kernel) };
+}
+
+/** A memory file of so many holes. */
+function makeFile({ processes }: Kernel, pages: number): FileRef {
+  const { shmem } = processes;
+  const file = shmem.create();
+  if (file === 0 || shmem.truncate(file, pages * PAGE_BYTES) !== 0) bug("no memory for a file");
+  return file;
 }
 
 /** Throws a UsageError when what all CPUs touch at once cannot be had: `regions` regions of `pages` pages each. */
@@ -63,9 +89,19 @@ export function nameSpaces({ regions }: Kernel, { mms }: UserSpaces): void {
   for (const [i, mm] of mms.entries()) regions.add(mms.length > 1 ? `mm${i}` : "mm", mm, MmStruct);
 }
 
-/** Nothing is left of what was mapped; ends the address spaces. */
-export function endSpaces(kernel: Kernel, { mms, pages }: UserSpaces): void {
+/** Checks what is mapped, and unmaps all of it. */
+export function emptySpaces(kernel: Kernel, { mms }: Pick<UserSpaces, "mms">): void {
   checkSpaces(kernel);
+  for (const mm of mms) {
+    const result = kernel.processes.calls.munmap(mm, 0, TASK_SIZE);
+    if (result !== 0) bug(`munmap of everything gives ${result}`);
+  }
+}
+
+/** Nothing is left of what was mapped; ends the files and the address spaces. */
+export function endSpaces(kernel: Kernel, { mms, files, pages }: UserSpaces): void {
+  checkSpaces(kernel);
+  for (const file of files) kernel.processes.files.put(file);
   kernel.rcu.barrier();
   kernel.cpu.endOperation();
   checkPagesBack(kernel, pages);

@@ -9,27 +9,61 @@ import { metricOf, operationsOf, runOn, runWell } from "../../support/run-worklo
 
 afterAll(destroyIdlePools);
 
-const MACHINES: readonly [string, MachineConfig, number][] = [
-  ["2 CPUs", { cpus: 2, seed: 81 }, 10],
-  ["5 CPUs that run freely", { cpus: 5, tokens: "free", seed: 82 }, 2],
-  ["4 CPUs, simulated time", { cpus: 4, mode: "virtual", seed: 83 }, 2],
+const MACHINES: readonly [string, number, MachineConfig, number][] = [
+  ["2 CPUs", 0, { cpus: 2, seed: 81 }, 10],
+  ["5 CPUs that run freely", 1, { cpus: 5, tokens: "free", seed: 82 }, 2],
+  ["4 CPUs, simulated time", 0, { cpus: 4, mode: "virtual", seed: 83 }, 2],
 ];
 const PAGES = 12;
+const MODES = ["thread", "process"] as const;
+const WORKLOADS = [
+  "page_fault1",
+  "page_fault2",
+  "page_fault3",
+  "mmap1",
+  "mmap2",
+  "brk1",
+  "brk2",
+  "malloc1",
+  "malloc2",
+  "malloc-mix",
+  "fork1",
+  "tlb_flush",
+  "tlb_flush1",
+  "tlb_flush2",
+  "tlb_flush3",
+];
 
-describe.each(MACHINES)("%s", (_name, config, rounds) => {
-  test.each([
-    ["page_fault1", "thread"],
-    ["page_fault1", "process"],
-    ["brk1", "thread"],
-    ["brk1", "process"],
-    ["mmap1", "thread"],
-    ["tlb_flush", "process"],
-  ])("%s, mode %s", async (workload, mode) => {
-    const options = { mode, pages: PAGES };
-    await runWell({ memory: "16MiB", ...config }, workload, {
-      operations: rounds * PAGES,
-      options: workload === "mmap1" ? options : { ...options, verify: true },
-    });
+/** What keeps a run of each short. */
+function optionsOf(workload: string): Record<string, number> {
+  if (workload === "malloc1") return { size: 3 * 2 ** 20 };
+  if (workload.startsWith("malloc")) return {};
+  return { pages: PAGES };
+}
+
+describe.each(MACHINES)("%s", (_name, machine, config, rounds) => {
+  // Each in the two modes, and each on every machine in one of them.
+  test.each(WORKLOADS.map((workload, i) => [workload, MODES[(i + machine) % 2]] as const))(
+    "%s, mode %s",
+    async (workload, mode) => {
+      const verifies = /page_fault|brk|tlb_flush$|fork/.test(workload);
+      await runWell({ memory: "32MiB", ...config }, workload, {
+        operations: /fork|tlb_flush$|brk/.test(workload) ? rounds : rounds * PAGES,
+        options: { mode, ...optionsOf(workload), ...(verifies ? { verify: true } : {}) },
+      });
+    },
+  );
+
+  test("cow-storm", async () => {
+    const options = { pages: PAGES, threads: 2 };
+    await runWell({ memory: "16MiB", ...config }, "cow-storm", { operations: rounds * PAGES, options });
+  });
+
+  test("mprotect", async () => {
+    const result = await runWell({ memory: "16MiB", ...config }, "mprotect", { operations: 10 });
+    // Taking the right away and giving it back, each of them to all other CPUs.
+    expect(metricOf(result, "shootdowns an operation")).toBe(2);
+    expect(metricOf(result, "targets a shootdown")).toBe(config.cpus! - 1);
   });
 
   test.each(["local", "pipeline", "global"])("mapbench, pattern %s", async (pattern) => {

@@ -14,6 +14,7 @@ const WORKLOADS = [
   "percpu-churn",
   "tlb-stress",
   "mm-stress",
+  "map-read-stress",
   "file-stress",
 ];
 

@@ -1,0 +1,37 @@
+/**
+ * Every CPU takes a large block by malloc and frees it: a mapping that comes and goes, with one page of it touched.
+ *
+ * After will-it-scale's malloc1, whose block has 128 MiB; the allocator is parts/user-heap.ts.
+ */
+
+import type { WorkloadDescription } from "./description.ts";
+import { heapOf, placeHeaps, SIZE_LIMIT, takeBlock } from "./parts/heap-moves.ts";
+import { spaceWorkload } from "./parts/space-workload.ts";
+import { MODE_OPTION } from "./parts/user-space.ts";
+
+export const describe: WorkloadDescription = {
+  name: "malloc1",
+  summary: "Every CPU takes a large block by malloc and frees it (will-it-scale malloc1).",
+  phases: ["malloc"],
+  operation: "one malloc and one free",
+  options: {
+    ...MODE_OPTION,
+    size: { type: "integer", default: 1 << 27, min: 1, max: SIZE_LIMIT, help: "bytes of a block" },
+  },
+};
+
+export const { setup, attach, run, check } = spaceWorkload({
+  describe,
+  regions: 0,
+  prepare: placeHeaps,
+  begin: (part) => {
+    const heap = heapOf(part);
+    return {
+      step: () => {
+        heap.free(takeBlock(part, heap, part.options.size as number));
+        return 1;
+      },
+      end: () => heap.finish(),
+    };
+  },
+});

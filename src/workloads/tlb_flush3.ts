@@ -1,0 +1,31 @@
+/**
+ * Every CPU goes through a shared mapping of its own file: writes to a page, gives it back (madvise DONTNEED), and looks at it again.
+ * What is found then is what was written: the page was the file's.
+ *
+ * After will-it-scale's tlb_flush3, whose region is a file of 128 MiB.
+ */
+
+import type { WorkloadDescription } from "./description.ts";
+import { flushesOfPages } from "./parts/page-flushes.ts";
+import { spaceWorkload } from "./parts/space-workload.ts";
+import { MODE_OPTION, pagesOption } from "./parts/user-space.ts";
+
+export const describe: WorkloadDescription = {
+  name: "tlb_flush3",
+  summary:
+    "Every CPU gives back page after page of a shared mapping of its own file (will-it-scale tlb_flush3).",
+  phases: ["flush"],
+  operation: "one page written to, given back by madvise(MADV_DONTNEED) and read; regions are finished",
+  options: { ...MODE_OPTION, pages: pagesOption(128) },
+};
+
+export const { setup, attach, run, check } = spaceWorkload({
+  describe,
+  regions: 1,
+  hasFiles: true,
+  countsShootdowns: true,
+  begin: flushesOfPages({
+    map: (program, pages) => program.mapFile(pages, true),
+    isKept: true,
+  }),
+});
