@@ -71,7 +71,7 @@ export class AddressSpaces {
     this.rwsems.format(at + mm.mmapLock, LockClass.MMAP);
     memory.writeFloat64(at + mm.taskSize, TASK_SIZE);
     memory.writeFloat64(at + mm.mmapBase, mmapBase);
-    for (const limit of [mm.limitPages, mm.limitDataPages, mm.limitLockedPages])
+    for (const limit of [mm.limitPages, mm.limitDataPages, mm.limitLockedPages, mm.limitStackBytes])
       memory.writeFloat64(at + limit, Infinity);
     memory.store(at + mm.lockSeq, 0);
     memory.store(at + mm.users, 1);

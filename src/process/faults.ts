@@ -2,7 +2,7 @@
  * Page faults: from an access that the MMU refused to an entry that allows it, or to the signal that the program gets.
  *
  *   access ── VMA read lock, no mmap_lock ──┬── resolve ── done
- *                  └─ not to be had, or it is not enough ── mmap_lock, read ──┘
+ *                  └─ not to be had, or it is not enough ── mmap_lock, read ──┘  (and once more, if the fault had to wait)
  *
  * Each page-table entry is looked at without its lock, the page is made ready, and then the lock is taken and the entry
  * looked at again: of two faults on one page the slower gives its page back.
@@ -24,11 +24,12 @@ import type { Shootdown } from "../mm/shootdown/shootdown.ts";
 import { Task } from "../sync/task.ts";
 import type { AnonPages } from "./anon-pages.ts";
 import type { AnonVmas } from "./anon-vma.ts";
-import { type Fault, FaultOutcome } from "./fault.ts";
+import { type Fault, FaultFlag, FaultOutcome } from "./fault.ts";
 import type { FileFaults } from "./file-faults.ts";
 import type { FilePages } from "./file-pages.ts";
 import { pageFloor } from "./page-align.ts";
 import { type Rss, RssMember } from "./rss.ts";
+import type { StackGrowth } from "./stack-growth.ts";
 import { UserSignal } from "./user-signal.ts";
 import { contextOf, type MmRef, VmArea, type VmaRef } from "./vm-area.ts";
 import { VM_ACCESS, VmFlag } from "./vm-flags.ts";
@@ -46,7 +47,7 @@ const copiesUnflushed = mutant("cow-no-flush");
 /** Installs a new page over what another fault has put there. */
 const installsBlindly = mutant("anon-fault-no-recheck");
 
-const { DONE, RETRY, OOM, SIGBUS } = FaultOutcome;
+const { DONE, RETRY, OOM, SIGBUS, MAJOR } = FaultOutcome;
 
 export interface FaultParts {
   readonly cpu: Cpu;
@@ -61,6 +62,7 @@ export interface FaultParts {
   readonly filePages: FilePages;
   readonly fileFaults: FileFaults;
   readonly rss: Rss;
+  readonly stacks: StackGrowth;
   /** The page of zeros that reads of untouched memory share. */
   readonly zeroPage: () => Pfn;
 }
@@ -78,43 +80,49 @@ export class Faults {
 
   /** A program's fault; throws a `UserSignal` when it cannot be made good.  Linux: do_user_addr_fault.  @may-sleep */
   handle(mm: MmRef, address: number, code: number): void {
-    const { mmapLocks, vmas } = this.parts;
-    const isWrite = (code & PageFault.WRITE) !== 0;
+    const { mmapLocks, stacks } = this.parts;
+    const asked = { mm, address: pageFloor(address), isWrite: (code & PageFault.WRITE) !== 0 };
+    let flags: number = FaultFlag.ALLOW_RETRY;
     const own = mmapLocks.lockUnderRcu(mm, address);
     if (own !== 0) {
       const isAllowed = this.allows(own, code);
-      const outcome = isAllowed
-        ? this.resolve({ mm, area: own, address: pageFloor(address), isWrite, underVmaLock: true })
-        : DONE;
-      mmapLocks.endRead(own);
-      if (!isAllowed) throw new UserSignal("SEGV", "ACCERR", address);
-      if (outcome !== RETRY) {
-        this.finish(outcome, address);
+      const outcome = isAllowed ? this.resolve({ ...asked, area: own, underVmaLock: true, flags }) : DONE;
+      if ((outcome & ~MAJOR) !== RETRY) {
+        mmapLocks.endRead(own);
+        mmapLocks.count(VmEvent.vma_lock_success);
+        if (!isAllowed) throw new UserSignal("SEGV", "ACCERR", address);
+        this.finish(outcome, address, flags);
         return;
       }
+      mmapLocks.count(VmEvent.vma_lock_retry);
+      if ((outcome & MAJOR) !== 0) flags |= FaultFlag.TRIED;
     }
-    mmapLocks.readLock(mm);
-    const area = vmas.lookup(mm, address);
-    const signal = area === 0 ? "MAPERR" : this.allows(area, code) ? null : "ACCERR";
-    const outcome =
-      signal === null
-        ? this.resolve({ mm, area, address: pageFloor(address), isWrite, underVmaLock: false })
-        : DONE;
-    mmapLocks.readUnlock(mm);
-    if (signal !== null) throw new UserSignal("SEGV", signal, address);
-    this.finish(outcome, address);
+    for (;;) {
+      const area = stacks.lockAndFind(mm, address);
+      if (area === 0) throw new UserSignal("SEGV", "MAPERR", address);
+      const isAllowed = this.allows(area, code);
+      const outcome = isAllowed ? this.resolve({ ...asked, area, underVmaLock: false, flags }) : DONE;
+      if ((outcome & ~MAJOR) === RETRY) {
+        flags |= FaultFlag.TRIED;
+        continue;
+      }
+      mmapLocks.readUnlock(mm);
+      if (!isAllowed) throw new UserSignal("SEGV", "ACCERR", address);
+      this.finish(outcome, address, flags);
+      return;
+    }
   }
 
   /**
-   * Makes a page of `area` ready for a read or a write, unless it is.  mmap_lock is held for reading.
-   * Linux: faultin_page, handle_mm_fault.
+   * Makes a page of `area` ready for a read or a write, unless it is: a FaultOutcome.  mmap_lock is held for reading, and stays
+   * so but for RETRY, which comes of `flags` only.  Linux: faultin_page, handle_mm_fault.
    */
-  faultIn(mm: MmRef, area: VmaRef, address: number, isWrite: boolean): number {
-    const fault = { mm, area, address, isWrite, underVmaLock: false };
+  faultIn(mm: MmRef, area: VmaRef, address: number, isWrite: boolean, flags = 0): number {
+    const fault = { mm, area, address, isWrite, underVmaLock: false, flags };
     if (this.isReady(fault)) return DONE;
     const outcome = this.resolve(fault);
-    if (outcome === DONE) this.account();
-    return outcome;
+    if ((outcome & ~MAJOR) === DONE) this.finish(outcome, address, flags);
+    return outcome & ~MAJOR;
   }
 
   /** Whether an access needs no fault.  Linux: follow_page_mask. */
@@ -138,19 +146,14 @@ export class Faults {
   }
 
   /** Linux: mm_account_fault, and what the caller does with an error. */
-  private finish(outcome: number, address: number): void {
-    // Who tries again is counted when he is through.
-    if (outcome === RETRY) return;
+  private finish(outcome: number, address: number, flags: number): void {
     this.parts.pages.vmstat.countEvents(VmEvent.pgfault, 1);
     if (outcome === SIGBUS) throw new UserSignal("BUS", "ADRERR", address);
     if (outcome === OOM) throw new UserSignal("BUS", "OOM", address);
-    const at = this.parts.cpu.current + Task.minFlt;
+    // Who had to wait without the lock counts as if he had waited for the page to be read.
+    const isMajor = (outcome & MAJOR) !== 0 || (flags & FaultFlag.TRIED) !== 0;
+    const at = this.parts.cpu.current + (isMajor ? Task.majFlt : Task.minFlt);
     this.memory.write(at, this.memory.read(at) + 1);
-  }
-
-  /** A fault on behalf of a system call. */
-  private account(): void {
-    this.finish(DONE, 0);
   }
 
   /** Linux: handle_mm_fault, handle_pte_fault. */
@@ -165,7 +168,8 @@ export class Faults {
       return hasFile ? this.parts.fileFaults.resolve(fault, this) : this.anonymous(fault, pmd);
     }
     const at = tables.pteOffsetMapLock(pmd, address);
-    if (at === 0) return RETRY;
+    // A table that goes away takes the access with it: it faults again.
+    if (at === 0) return DONE;
     const low = tables.pte.get(at);
     // Gone meanwhile: the access is tried again.
     if (low === 0 && tables.pte.high === 0) {
@@ -290,7 +294,10 @@ export class Faults {
     const { anonVmas, merge, mmapLocks } = this.parts;
     if (this.memory.load(area + vma.anonVma) !== 0) return DONE;
     // Neighbours may only be looked at with mmap_lock.
-    if (underVmaLock && !mmapLocks.tryReadLock(mm)) return RETRY;
+    if (underVmaLock && !mmapLocks.tryReadLock(mm)) {
+      mmapLocks.endRead(area);
+      return RETRY;
+    }
     const isPrepared = anonVmas.prepare(area, merge.reusableAnonVma(mm, area));
     if (underVmaLock) mmapLocks.readUnlock(mm);
     return isPrepared ? DONE : OOM;

@@ -44,6 +44,7 @@ import { PageLocks } from "./page-lock.ts";
 import { ProcessCaches } from "./process-caches.ts";
 import { Rss } from "./rss.ts";
 import { type PageUnmapper, Shmem } from "./shmem.ts";
+import { StackGrowth } from "./stack-growth.ts";
 import { SystemCalls } from "./system-calls.ts";
 import { UnmappedAreas } from "./unmapped-area.ts";
 import { UserSignal } from "./user-signal.ts";
@@ -132,7 +133,8 @@ export class Processes {
     const { tables, shootdown } = paging;
     const fileFaults = new FileFaults({ ...own, tables, shootdown });
     const zeroPage = (): Pfn => this.caches.zeroPage;
-    const faults = new Faults({ ...own, tables, shootdown, fileFaults, zeroPage });
+    const stacks = new StackGrowth(own);
+    const faults = new Faults({ ...own, tables, shootdown, fileFaults, stacks, zeroPage });
     this.ranges = new MappedRanges({ ...own, faults });
     this.spaces = new AddressSpaces({ ...own, tables, unmapper: this.ranges });
     this.calls = this.makeCalls();

@@ -86,6 +86,8 @@ export const MmStruct = struct("mm_struct", {
   limitPages: float64("hint:mmap_lock"),
   limitDataPages: float64("hint:mmap_lock"),
   limitLockedPages: float64("hint:mmap_lock"),
+  /** Bytes that a stack may have.  Linux: RLIMIT_STACK. */
+  limitStackBytes: float64("hint:mmap_lock"),
   /** Resident pages by RssMember. */
   rss: embed(PerCpuCounter, "atomic", 4),
 });

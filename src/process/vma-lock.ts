@@ -18,6 +18,9 @@ import type { Cpu } from "../hardware/cpu.ts";
 import type { Memory } from "../memory/memory.ts";
 import { mutant, reached } from "../memory/mutants.ts";
 import { shape } from "../memory/shape.ts";
+import { VmEvent } from "../mm/pages/counters.ts";
+import type { PageAllocator } from "../mm/pages/page-allocator.ts";
+import type { Vmstat } from "../mm/pages/vmstat.ts";
 import type { Rcu } from "../sync/rcu.ts";
 import { checkRwsem, type RwSemaphores } from "../sync/rwsem.ts";
 import type { WaitQueues } from "../sync/wait-queue.ts";
@@ -41,6 +44,7 @@ export class MmapLocks {
   declare private readonly trees: MapleTrees;
 
   declare private readonly counts: VmaRefcounts;
+  declare private readonly vmstat: Vmstat;
 
   constructor(parts: {
     readonly cpu: Cpu;
@@ -48,10 +52,12 @@ export class MmapLocks {
     readonly rcu: Rcu;
     readonly mapleTrees: MapleTrees;
     readonly waitQueues: WaitQueues;
+    readonly pages: PageAllocator;
     /** Gives a reference to an address space back. */
     readonly dropMm: (at: MmRef) => void;
   }) {
     this.memory = parts.cpu.memory;
+    this.vmstat = parts.pages.vmstat;
     this.counts = new VmaRefcounts(parts.cpu, parts.waitQueues.sleepers, parts.dropMm);
     this.rwsems = parts.rwsems;
     this.rcu = parts.rcu;
@@ -105,6 +111,7 @@ export class MmapLocks {
       found = 0;
     }
     rcu.readUnlock();
+    if (found === 0) this.vmstat.countEvents(VmEvent.vma_lock_abort, 1);
     return found;
   }
 
@@ -115,6 +122,7 @@ export class MmapLocks {
       if (this.memory.load(found + vma.detached) === 0) return found;
       // It left the tree after it was found; another may be there now.
       this.endRead(found);
+      this.vmstat.countEvents(VmEvent.vma_lock_miss, 1);
     }
   }
 
@@ -122,8 +130,8 @@ export class MmapLocks {
     for (;;) {
       const found = this.trees.at(at + mm.tree, address);
       const result = found === 0 ? ReadResult.BUSY : this.counts.startRead(at, found);
-      // Detached: it left the tree after it was found, as above.
       if (result !== ReadResult.DETACHED) return result === ReadResult.LOCKED ? found : 0;
+      this.vmstat.countEvents(VmEvent.vma_lock_miss, 1);
     }
   }
 
@@ -140,6 +148,11 @@ export class MmapLocks {
       return false;
     }
     return true;
+  }
+
+  /** How the lock of a VMA served a fault: one of the VmEvents vma_lock_*. */
+  count(event: number): void {
+    if (locksVmas) this.vmstat.countEvents(event, 1);
   }
 
   /** Linux: vma_end_read. */

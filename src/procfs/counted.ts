@@ -43,6 +43,10 @@ export const COUNTED: ReadonlySet<string> = new Set([
   "nr_tlb_remote_flush_received",
   "nr_tlb_local_flush_all",
   "nr_tlb_local_flush_one",
+  "vma_lock_success",
+  "vma_lock_abort",
+  "vma_lock_retry",
+  "vma_lock_miss",
 ]);
 
 /** A counter that reports show. */

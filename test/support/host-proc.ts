@@ -23,6 +23,7 @@ const MAY_LACK: readonly (readonly [report: string, key: RegExp, reason: string]
   ["meminfo", /^(High|Low)(Total|Free)$/, "a 64-bit kernel has no HIGHMEM"],
   ["meminfo", /^Percpu$/, "before 4.20"],
   ["vmstat", /^nr_tlb_/, "a kernel without CONFIG_DEBUG_TLBFLUSH"],
+  ["vmstat", /^vma_lock_/, "a kernel without CONFIG_PER_VMA_LOCK_STATS"],
   ["vmstat", /^numa_/, "a kernel without CONFIG_NUMA"],
   ["vmstat", /^pgalloc_(dma|dma32|high)$/, "an architecture without that zone"],
   ["zoneinfo", /^numa_/, "a kernel without CONFIG_NUMA"],

@@ -1,5 +1,6 @@
 /** What page faults lock: run by in-shape.ts, with plain data as results. */
 
+import { VmEvent } from "../../src/mm/pages/counters.ts";
 import { MapFlag } from "../../src/process/mmap.ts";
 import { Prot } from "../../src/process/vm-flags.ts";
 import { LockClass } from "../../src/sync/lock-class.ts";
@@ -14,6 +15,8 @@ export interface Takings {
   /** Times that mmap_lock was taken: to map, by the first fault, by those on the pages after it, to unmap. */
   readonly mmapLock: readonly number[];
   readonly faults: number;
+  /** How often the lock of the VMA served, was not to be had, was not enough. */
+  readonly vmaLocks: readonly number[];
 }
 
 /** One write to each of 64 pages of a fresh VMA. */
@@ -46,5 +49,10 @@ export function takingsOfFirstTouches(): Takings {
   const faults = memory.read(kernel.cpu.current + Task.minFlt);
   processes.use(0);
   processes.spaces.put(mm);
-  return { mmapLock: [map, first, others, unmap], faults };
+  const { vmstat } = kernel.pages;
+  const { vma_lock_success, vma_lock_abort, vma_lock_retry } = VmEvent;
+  const vmaLocks = [vma_lock_success, vma_lock_abort, vma_lock_retry].map((event) =>
+    vmstat.eventTotal(event),
+  );
+  return { mmapLock: [map, first, others, unmap], faults, vmaLocks };
 }

@@ -191,6 +191,10 @@ export const VM_EVENT_NAMES = [
   "nr_tlb_local_flush_one",
   "swap_ra",
   "swap_ra_hit",
+  "vma_lock_success",
+  "vma_lock_abort",
+  "vma_lock_retry",
+  "vma_lock_miss",
 ] as const;
 
 export const ZoneStat = indexes(ZONE_STAT_NAMES);
