@@ -106,6 +106,7 @@ export class Accounting {
 
   /** Linux: vm_stat_account.  @holds mmap_lock */
   count(at: MmRef, flags: number, pages: number): void {
+    if (pages < 0) this.noteHighWater(at);
     this.addTo(at + mm.totalVm, pages);
     if ((flags & (EXEC | WRITE | GROWSDOWN)) === EXEC) this.addTo(at + mm.execVm, pages);
     else if ((flags & GROWSDOWN) !== 0) this.addTo(at + mm.stackVm, pages);
@@ -136,6 +137,13 @@ export class Accounting {
     const share = Math.min(Math.floor(totalVm / USER_SHARE), USER_RESERVE);
     const allowed = this.limitPages - ADMIN_RESERVE - share;
     return this.counters.readPositive(this.at + Globals.committed) < allowed;
+  }
+
+  /** Linux: update_hiwater_vm. */
+  private noteHighWater(at: MmRef): void {
+    const { memory } = this;
+    const totalVm = memory.readFloat64(at + mm.totalVm);
+    if (totalVm > memory.readFloat64(at + mm.hiwaterVm)) memory.writeFloat64(at + mm.hiwaterVm, totalVm);
   }
 
   private add(pages: number): void {

@@ -10,7 +10,10 @@
 import { bug } from "../memory/bug.ts";
 import type { Memory } from "../memory/memory.ts";
 import { wordsIn } from "../memory/struct.ts";
+import { type Pointer, pfnOf } from "../memory/units.ts";
 import { Gfp } from "../mm/pages/gfp.ts";
+import { Page, PageType } from "../mm/pages/page.ts";
+import { SlabPage } from "../mm/pages/page-overlays.ts";
 import type { PageTables } from "../mm/pgtable/page-tables.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import { LockClass } from "../sync/lock-class.ts";
@@ -90,9 +93,27 @@ export class AddressSpaces {
     this.memory.writeFloat64(at + mm.brk, start);
   }
 
+  /** Whether a context with page tables is the first part of an mm_struct: it may be somebody else's. */
+  isMm(context: Pointer): boolean {
+    const page = this.parts.tables.pages.frames.pageOf(pfnOf(context));
+    const isSlab = (this.memory.read(page + Page.type) & 0xff) === PageType.SLAB;
+    return isSlab && this.memory.read(page + SlabPage.cache) === this.caches.mm;
+  }
+
   /** Linux: mmget. */
   get(at: MmRef): void {
     this.memory.add(at + mm.users, 1);
+  }
+
+  /** One more user, unless the last one has gone.  Linux: mmget_not_zero. */
+  getNotZero(at: MmRef): boolean {
+    const { memory } = this;
+    for (let users = memory.load(at + mm.users); users !== 0; ) {
+      const found = memory.cas(at + mm.users, users, users + 1);
+      if (found === users) return true;
+      users = found;
+    }
+    return false;
   }
 
   /** The last user unmaps everything.  Linux: mmput, exit_mmap.  @may-sleep */

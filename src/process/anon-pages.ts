@@ -73,6 +73,11 @@ export class AnonPages {
     if (before === 0) this.count(pfn, -1);
   }
 
+  /** Nobody needs its content until it is written again.  Linux: folio_mark_lazyfree. */
+  markLazyFree(pfn: Pfn): void {
+    this.memory.and(this.pages.frames.pageOf(pfn) + page.flags, ~PageFlag.SWAPBACKED);
+  }
+
   isAnon(pfn: Pfn): boolean {
     return (this.memory.read(this.pages.frames.pageOf(pfn) + page.type) & 0xff) === PageType.ANON;
   }

@@ -13,10 +13,9 @@
 import { PteBit } from "../hardware/page-table-entry.ts";
 import { bug } from "../memory/bug.ts";
 import type { Memory } from "../memory/memory.ts";
-import { PAGE_BYTES, type Pfn, pfnOf } from "../memory/units.ts";
-import { Page, PageType } from "../mm/pages/page.ts";
+import { PAGE_BYTES, type Pfn } from "../memory/units.ts";
+import { Page } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
-import { SlabPage } from "../mm/pages/page-overlays.ts";
 import { isPresent, PteSoft } from "../mm/pgtable/pte.ts";
 import { contextsOf } from "../mm/shootdown/check-tables.ts";
 import type { Paging } from "../mm/shootdown/paging.ts";
@@ -40,7 +39,7 @@ export interface SpacesView {
 export function checkSpaces(view: SpacesView): number {
   const { processes } = view;
   const mapped = new Map<Pfn, number>();
-  const spaces = contextsOf(view.paging.tables).filter((at) => isMm(view, at));
+  const spaces = contextsOf(view.paging.tables).filter((at) => processes.spaces.isMm(at));
   const all: VmaRef[] = [];
   let accounted = 0;
   for (const at of spaces) {
@@ -55,13 +54,6 @@ export function checkSpaces(view: SpacesView): number {
   if (spaces.length > 0 && processes.accounting.committedPages !== accounted)
     bug(`P6 ${processes.accounting.committedPages} pages are committed, VMAs account for ${accounted}`);
   return spaces.length;
-}
-
-/** Whether a context with page tables is an address space's: other owners may have some. */
-function isMm({ memory, pages, processes }: SpacesView, context: MmRef): boolean {
-  const page = pages.frames.pageOf(pfnOf(context));
-  const isSlab = (memory.read(page + Page.type) & 0xff) === PageType.SLAB;
-  return isSlab && memory.read(page + SlabPage.cache) === processes.mmCache;
 }
 
 function pagesWith(

@@ -32,6 +32,10 @@ export const Inode = struct("inode", {
   refcount: word("atomic", "counter"),
   /** Pages are committed one by one as they come, not all at once (`committed`).  Linux: VM_NORESERVE in shmem's flags. */
   isNoReserve: word("boot", "flags"),
+  /** Linux: i_ino. */
+  number: word("boot"),
+  /** It stands behind a shared anonymous mapping: /dev/zero in reports. */
+  isAnonymous: word("boot", "flags"),
   /** Bytes.  Written by who holds `sem`; faults read it under the lock of a page. */
   size: float64("hint:i_rwsem"),
   /** Pages that were committed at once. */

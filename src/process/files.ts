@@ -16,7 +16,7 @@ import { bug } from "../memory/bug.ts";
 import type { ImageLayout, Slot } from "../memory/image.ts";
 import { ListHead, listAdd, listDel, listInit } from "../memory/list.ts";
 import type { Memory } from "../memory/memory.ts";
-import { embed, struct, wordsIn } from "../memory/struct.ts";
+import { embed, struct, word, wordsIn } from "../memory/struct.ts";
 import { PAGE_BYTES, type Pointer } from "../memory/units.ts";
 import { Gfp } from "../mm/pages/gfp.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
@@ -36,7 +36,12 @@ const inode = Inode;
 /** The table of functions of VMAs of memory files.  Linux: shmem_vm_ops. */
 export const SHMEM_OPS = 1;
 
-const Globals = struct("shmem_sb", { lock: embed(SpinLock, "atomic"), inodes: embed(ListHead, "holder") });
+const Globals = struct("shmem_sb", {
+  lock: embed(SpinLock, "atomic"),
+  inodes: embed(ListHead, "holder"),
+  /** Linux: get_next_ino. */
+  lastNumber: word("atomic", "counter"),
+});
 
 export interface FileParts {
   readonly memory: Memory;
@@ -94,6 +99,7 @@ export class Files implements AreaHooks {
     memory.writeFloat64(fresh + inode.size, bytes);
     memory.writeFloat64(fresh + inode.committed, committed);
     memory.write(fresh + inode.isNoReserve, isNoReserve ? 1 : 0);
+    memory.write(fresh + inode.number, memory.add(slot.address + Globals.lastNumber, 1) + 1);
     rwsems.format(fresh + inode.sem, LockClass.INODE_RWSEM);
     rwsems.format(fresh + inode.mmapSem, LockClass.I_MMAP);
     locks.format(fresh + inode.xaLock, LockClass.INODE);

@@ -24,7 +24,7 @@ const vma = VmArea;
 const f = VmFlag;
 /** What a child has from its parent.  Its locks are not among it. */
 const LIMITS = [mm.limitPages, mm.limitDataPages, mm.limitLockedPages, mm.limitStackBytes];
-const INHERITED = [mm.startBrk, mm.brk, ...LIMITS];
+const INHERITED = [mm.startBrk, mm.brk, mm.startCode, mm.endCode, mm.startStack, ...LIMITS];
 /** Of the flags that new VMAs get.  Linux: VM_INIT_DEF_MASK. */
 const DEFAULT_FLAGS = f.NOHUGEPAGE;
 /** The parent's CPUs go on writing through what their TLBs remember. */

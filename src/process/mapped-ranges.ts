@@ -64,6 +64,7 @@ export class MappedRanges implements PageOps {
 
   unmapRegion(mm: MmRef, areas: readonly VmaRef[], floor: number, ceiling: number): void {
     const { paging, vmas } = this.parts;
+    this.parts.rss.noteHighWater(mm);
     const gather = paging.gather(contextOf(mm));
     for (const area of areas) this.zapInto(gather, mm, vmas.startOf(area), vmas.endOf(area));
     // Who truncates must not look into tables that go.
@@ -84,6 +85,7 @@ export class MappedRanges implements PageOps {
   }
 
   zap(mm: MmRef, _area: VmaRef, start: number, end: number): void {
+    this.parts.rss.noteHighWater(mm);
     const gather = this.parts.paging.gather(contextOf(mm));
     this.zapInto(gather, mm, start, end);
     gather.finish();
@@ -119,7 +121,7 @@ export class MappedRanges implements PageOps {
 
   /** Linux: madvise_free_pte_range.  What is written later is dirty again, and stays. */
   freeLazily(mm: MmRef, _area: VmaRef, start: number, end: number): void {
-    this.clean(mm, start, end, ACCESSED | DIRTY);
+    this.clean(mm, start, end, ACCESSED | DIRTY, (pfn) => this.parts.anonPages.markLazyFree(pfn));
   }
 
   /** Linux: madvise_cold_or_pageout_pte_range. */
@@ -208,11 +210,13 @@ export class MappedRanges implements PageOps {
     if (gone.shmem > 0) rss.add(mm, RssMember.SHMEM, -gone.shmem);
   }
 
-  /** Clears bits of all entries of anonymous pages. */
-  private clean(mm: MmRef, start: number, end: number, bits: number): void {
+  /** Clears bits of all entries of pages, each of which is `seen`. */
+  private clean(mm: MmRef, start: number, end: number, bits: number, seen?: (pfn: Pfn) => void): void {
     const { tables } = this;
     this.change(mm, start, end, (at, low) => {
-      if (!isPresent(low) || (low & SPECIAL) !== 0 || (low & bits) === 0) return null;
+      if (!isPresent(low) || (low & SPECIAL) !== 0) return null;
+      seen?.(tables.pte.pfnOf(low));
+      if ((low & bits) === 0) return null;
       tables.pte.change(at, bits, 0);
       return true;
     });

@@ -8,7 +8,6 @@ import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { Zone, type ZoneRef } from "../mm/pages/zone.ts";
 import type { Paging } from "../mm/shootdown/paging.ts";
 import { UserFault } from "../mm/shootdown/user-access.ts";
-import type { CacheRef } from "../mm/slab/kmem-cache.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import type { Functions } from "../sync/functions.ts";
 import type { Onces } from "../sync/once.ts";
@@ -177,11 +176,6 @@ export class Processes {
       },
       constructAnonVma: anonVmas.construct,
     });
-  }
-
-  /** The cache of mm_structs; 0 before `start`. */
-  get mmCache(): CacheRef {
-    return this.caches.mm;
   }
 
   /** The address space that this CPU's task runs in; 0 for a kernel thread. */

@@ -41,6 +41,17 @@ export class Rss {
     this.counters.add(at(mm, member), pages);
   }
 
+  /** Before pages go: as many as there are about now, if never were more.  Linux: update_hiwater_rss. */
+  noteHighWater(mm: MmRef): void {
+    const { memory, counters } = this;
+    const pages =
+      counters.readPositive(at(mm, RssMember.FILE)) +
+      counters.readPositive(at(mm, RssMember.ANON)) +
+      counters.readPositive(at(mm, RssMember.SHMEM));
+    const most = mm + MmStruct.hiwaterRss;
+    if (pages > memory.readFloat64(most)) memory.writeFloat64(most, pages);
+  }
+
   /** Exact at rest. */
   read(mm: MmRef, member: number): number {
     return this.counters.sum(at(mm, member));

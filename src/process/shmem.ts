@@ -76,7 +76,10 @@ export class Shmem implements SharedMemoryFiles {
     const pages = isNoReserve ? 0 : Math.ceil(bytes / PAGE_BYTES);
     if (!this.parts.accounting.commit(0, pages)) return null;
     const at = this.openNew(bytes, pages, isNoReserve);
-    if (at !== 0) return this.parts.files.describe(at);
+    if (at !== 0) {
+      this.memory.write(this.parts.files.inodeOf(at) + inode.isAnonymous, 1);
+      return this.parts.files.describe(at);
+    }
     this.parts.accounting.uncommit(pages);
     return null;
   }

@@ -82,6 +82,13 @@ export const MmStruct = struct("mm_struct", {
   mmapBase: float64("boot"),
   startBrk: float64("lock:mmap_lock"),
   brk: float64("lock:mmap_lock"),
+  /** The program's text; where its stack began.  0: nobody has said. */
+  startCode: float64("boot"),
+  endCode: float64("boot"),
+  startStack: float64("boot"),
+  /** Most pages of VMAs, and most resident ones, before each time that they became fewer.  Linux: hiwater_vm, hiwater_rss. */
+  hiwaterVm: float64("hint:mmap_lock"),
+  hiwaterRss: float64("hint:atomic"),
   /** Pages of address space, of data, and locked, at most; Infinity for no limit.  Linux: RLIMIT_AS, DATA, MEMLOCK. */
   limitPages: float64("hint:mmap_lock"),
   limitDataPages: float64("hint:mmap_lock"),

@@ -11,6 +11,9 @@ import { meminfo } from "./meminfo.ts";
 import { numactl } from "./numactl.ts";
 import { pagetypeinfo } from "./pagetypeinfo.ts";
 import { percpuStats } from "./percpu-stats.ts";
+import { PID_REPORTS, pidName, pidReportNamed } from "./pid/pid-reports.ts";
+import { ps } from "./pid/ps.ts";
+import type { ProcessSource } from "./pid/source.ts";
 import { slabinfo } from "./slabinfo.ts";
 import type { ProcSource, SlabSource } from "./source.ts";
 import { SYS_SLAB, sysSlab } from "./sys-slab.ts";
@@ -21,7 +24,7 @@ import { zoneinfo } from "./zoneinfo.ts";
 /** A report on a kernel at rest. */
 export interface KernelReport {
   readonly summary: string;
-  render(source: ProcSource & SlabSource): string;
+  render(source: ProcSource & SlabSource & ProcessSource): string;
 }
 
 /** A report on what a workload has measured: from the values that its CPUs returned. */
@@ -51,6 +54,8 @@ export const REPORTS: Readonly<Record<string, KernelReport | MeasuredReport>> = 
     render: kernelStack,
   },
   kmemleak: { summary: "objects that are given out and that nothing refers to", render: kmemleak },
+  ps: { summary: "processes: their memory and faults", render: ps },
+  ...pidReports(),
   numactl: { summary: "nodes, their CPUs and memory, distances", render: numactl },
   "core-latency": {
     summary: "time of a cache line between each pair of CPUs, measured now",
@@ -59,7 +64,17 @@ export const REPORTS: Readonly<Record<string, KernelReport | MeasuredReport>> = 
   },
 };
 
-/** Names of all reports. */
+/** Under names that stand for all processes. */
+function pidReports(): Record<string, KernelReport> {
+  const named = Object.entries(PID_REPORTS).map(([file, { summary }]) => {
+    const name = pidName(file);
+    const render = (source: ProcessSource): string => pidReportNamed(name)!.render(source);
+    return [name, { summary, render }] as const;
+  });
+  return Object.fromEntries(named);
+}
+
+/** Names of all reports; "PID" in one stands for a process's number, or "self". */
 export function procNames(): string[] {
   return Object.keys(REPORTS);
 }
@@ -70,5 +85,7 @@ export function reportNamed(name: string): KernelReport | MeasuredReport {
   if (Object.hasOwn(REPORTS, key)) return REPORTS[key];
   if (key.startsWith(`${SYS_SLAB}/`))
     return { summary: REPORTS[SYS_SLAB].summary, render: (source) => sysSlab(source, key) };
+  const ofProcess = pidReportNamed(key);
+  if (ofProcess !== null) return ofProcess;
   throw new UsageError(`proc: there is no report "${name}"; valid are ${procNames().join(", ")}`);
 }

@@ -3,7 +3,8 @@
  * does not know is an error.
  */
 
-class Lines {
+/** The lines of a text, one after the other. */
+export class Lines {
   private readonly lines: readonly string[];
   private at = 0;
 

@@ -5,7 +5,7 @@ import type { Processes } from "../../process/processes.ts";
 import type { ProcSource } from "../source.ts";
 
 /** The machine's kernel is one. */
-export type ProcessSource = Pick<ProcSource, "pages"> & {
+export type ProcessSource = Pick<ProcSource, "pages" | "spin" | "topology"> & {
   readonly processes: Processes;
   readonly paging: Paging;
 };
