@@ -6,6 +6,7 @@
 
 import type { Cpu } from "../hardware/cpu.ts";
 import type { Topology } from "../hardware/topology.ts";
+import { UsageError } from "../memory/bug.ts";
 import { Control } from "../memory/control.ts";
 import type { Memory } from "../memory/memory.ts";
 import { Regions } from "../memory/regions.ts";
@@ -128,6 +129,7 @@ export class Kernel {
   declare readonly cpus: number;
   declare readonly seed: number;
   private lines: string[] = [];
+  private render: ((kernel: Kernel, name: string) => string) | null = null;
   declare private readonly control: Int32Array;
   private limit = Infinity;
   private deadlineNs = Infinity;
@@ -216,6 +218,19 @@ export class Kernel {
   /** The text of a file of the host, such as a recording to replay.  Throws UsageError. */
   hostText(path: string): string {
     return hostText(path);
+  }
+
+  /**
+   * A report of /proc, as this CPU sees it now: "self/maps", "meminfo".  The module that asks exports `reports = true`.
+   * Throws UsageError for a report that there is none.  @may-sleep
+   */
+  proc(name: string): string {
+    if (this.render === null) throw new UsageError("kernel.proc: the module must export reports = true");
+    return this.render(this, name);
+  }
+
+  installReports(render: (kernel: Kernel, name: string) => string): void {
+    this.render = render;
   }
 
   /** Writes to the kernel log; a run's result carries what its CPUs wrote. */

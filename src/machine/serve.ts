@@ -41,28 +41,28 @@ async function execute(task: CpuTask): Promise<unknown> {
       return bootAnswer(thread);
     }
     case "setup": {
-      const module = await importModule(task.moduleUrl);
+      const module = await importModule(task);
       return alone(task, (t) => module.setup?.(t.kernel, task.options) ?? null);
     }
     case "check": {
-      const module = await importModule(task.moduleUrl);
+      const module = await importModule(task);
       return alone(
         task,
         (t) => module.check?.(t.kernel, task.options, task.values, task.shared, t.local) ?? null,
       );
     }
     case "run": {
-      const module = await importModule(task.moduleUrl);
+      const module = await importModule(task);
       return run(threadOf(task.id), module, task);
     }
     case "join": {
-      const module = await importModule(task.moduleUrl);
+      const module = await importModule(task);
       return alone(task, (t) => join(t, module, task));
     }
     case "prepare":
       return ofCampaigns().prepareCampaign(threadOf(task.id), task.campaign);
     case "explore": {
-      const module = await importModule(task.moduleUrl);
+      const module = await importModule(task);
       return ofCampaigns().explorePart(threadOf(task.id), module, task);
     }
     case "inspect": {
@@ -197,11 +197,14 @@ function threadOf(id: number): CpuThread {
   return thread;
 }
 
-async function importModule(url: string): Promise<KernelModule> {
+async function importModule(task: TaskOfMachine & { readonly moduleUrl: string }): Promise<KernelModule> {
+  const url = task.moduleUrl;
   const module = (await import(url)) as KernelModule;
   if (typeof module.run !== "function") {
     throw new KernelBug(`${url} exports no function "run(kernel, options, shared)"`);
   }
+  if (module.reports === true)
+    threadOf(task.id).kernel.installReports((await import("./inspect.ts")).renderReport);
   return module;
 }
 

@@ -1,0 +1,35 @@
+/**
+ * Goal: what maps and smaps say of a process holds while other CPUs change it.  Method: two CPUs map, protect and unmap at
+ * random from a printed seed, two read; the program looks at each line.
+ */
+
+import { fileURLToPath } from "node:url";
+import { afterAll, expect, test } from "vitest";
+import { Machine } from "../../../src/machine/machine.ts";
+import { destroyIdlePools } from "../../../src/machine/pool.ts";
+import { runWell } from "../../support/run-workload.ts";
+
+afterAll(destroyIdlePools);
+
+const PROGRAM = fileURLToPath(new URL("../../support/programs/maps-readers.ts", import.meta.url));
+
+test.each([
+  { mode: "parallel", operations: 200 },
+  { mode: "virtual", operations: 80 },
+] as const)("maps are read while others map and unmap: $mode", async ({ mode, operations }) => {
+  const result = await runWell({ cpus: 4, memory: "64MiB", mode, seed: 71 }, PROGRAM, { operations });
+  const seen = result.cpuResults.map(({ value }) => value as { lines: number; reads: number });
+  for (const cpu of [1, 3]) {
+    expect(seen[cpu].reads).toBe(operations);
+    // The fixed mappings at least, and for most of the time more.
+    expect(seen[cpu].lines).toBeGreaterThan(operations * 5);
+  }
+});
+
+test("a module that does not say that it reads reports is told so", async () => {
+  const machine = await Machine.boot({ cpus: 1, memory: "64MiB" });
+  const program = fileURLToPath(new URL("../../support/programs/reads-proc.ts", import.meta.url));
+  const { fault } = await machine.run(program, { operations: 1 });
+  expect(fault?.message).toBe("kernel.proc: the module must export reports = true");
+  await machine.halt();
+});
