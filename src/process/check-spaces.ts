@@ -113,6 +113,8 @@ function checkEntries(view: SpacesView, at: MmRef, areas: readonly VmaRef[], map
   const kinds = [
     ["anonymous pages", resident.anon, RssMember.ANON],
     ["pages of memory files", resident.shmem, RssMember.SHMEM],
+    ["pages of other files", 0, RssMember.FILE],
+    ["swapped pages", 0, RssMember.SWAP],
   ] as const;
   for (const [name, count, member] of kinds) {
     const said = processes.rss.read(at, member);
