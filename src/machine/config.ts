@@ -20,11 +20,13 @@ import type { BootOptions } from "../mm/boot/boot-memory.ts";
 import type { FaultSettings } from "../mm/slab/failslab.ts";
 import type { SlabSettings } from "../mm/slab/slab-settings.ts";
 import { THREAD_SIZES } from "../mm/stacks/kernel-stacks.ts";
+import type { VmSettings } from "../process/vm-settings.ts";
 import type { Profile } from "../schedule/virtual/profile.ts";
 import { topologyDefaults } from "../schedule/virtual/profile-topology.ts";
 import { DEFAULT_PROFILE, loadProfile } from "../schedule/virtual/profiles.ts";
 import { parseFailslab } from "./fault-settings.ts";
 import { SLAB_CHOICE_KEYS, type SlabChoice, slabSettingsOf } from "./slab-choice.ts";
+import { VM_CHOICE_KEYS, type VmChoice, vmSettingsOf } from "./vm-choice.ts";
 
 export const MAX_CPUS = 256;
 const MIN_MEMORY_BYTES = 512 * 1024;
@@ -52,7 +54,7 @@ const TOPOLOGY_KEYS = [
 export type TopologyChoice = Pick<TopologyConfig, (typeof TOPOLOGY_KEYS)[number]>;
 
 /** Everything a user may choose; all fields have defaults. */
-export interface MachineConfig extends TopologyChoice, SlabChoice {
+export interface MachineConfig extends TopologyChoice, SlabChoice, VmChoice {
   /** Simulated CPUs, 1 to 256.  Default: the host's cores. */
   readonly cpus?: number;
   /** RAM, in bytes or as "256MiB", "2GiB"; 512 KiB to 8 GiB.  Default 256MiB. */
@@ -125,6 +127,7 @@ export interface ResolvedConfig {
   /** Which object allocations fail; null: the shape has no fault injection. */
   readonly failslab: FaultSettings | null;
   readonly slabSettings: SlabSettings;
+  readonly vmSettings: VmSettings;
   readonly seed: number;
   /** The simulated machine; null outside virtual time. */
   readonly profile: Profile | null;
@@ -153,6 +156,7 @@ export const CONFIG_KEYS: readonly string[] = [
   "slab",
   "failslab",
   ...SLAB_CHOICE_KEYS,
+  ...VM_CHOICE_KEYS,
   "minFreeKbytes",
   "pcpBatch",
   "pcpHigh",
@@ -207,6 +211,7 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
     },
     failslab: config.failslab === undefined ? null : parseFailslab(config.failslab),
     slabSettings: slabSettingsOf(config, slab),
+    vmSettings: vmSettingsOf(config, parseBytes),
     threadBytes: threadSize(config.threadSize ?? THREAD_SIZES[0]),
     pageLevels: integer("pageLevels", config.pageLevels ?? 4, 4, 5) as 4 | 5,
     seed: integer("seed", config.seed ?? 1, 0, 0xffffffff),
@@ -222,23 +227,28 @@ export function resolveConfig(config: MachineConfig): ResolvedConfig {
     tokens: mode === "parallel" ? tokenCount(config.tokens ?? "cores", cpus) : 1,
     heapMiB: integer("heapMiB", config.heapMiB ?? 512, 16, 65536),
     hangSeconds: integer("hangSeconds", config.hangSeconds ?? 10, 1, 86400),
-    shape: {
-      ...DEFAULT_SHAPE,
-      mode,
-      ...lockChoice(config.lock ?? DEFAULT_SHAPE.lock),
-      pageLists: oneOf("pageLists", config.pageLists ?? "6.12", PAGE_LISTS) as PageLists,
-      slab,
-      failslab: config.failslab !== undefined,
-      padding: config.padding ?? true,
-      pcid: config.pcid ?? true,
-      lazyTlb: config.lazyTlb ?? true,
-      lazyCpumask: config.lazyCpumask ?? false,
-      vmaLock: oneOf("vmaLock", config.vmaLock ?? DEFAULT_SHAPE.vmaLock, VMA_LOCKS) as VmaLockKind,
-      checks: config.checks ?? false,
-      lockstat: config.lockstat ?? false,
-      trace: config.trace ?? false,
-      mutants: config.mutants ?? [],
-    },
+    shape: shapeOf(config, mode, slab),
+  };
+}
+
+/** What decides which code a worker runs. */
+function shapeOf(config: MachineConfig, mode: Mode, slab: SlabKind): Shape {
+  return {
+    ...DEFAULT_SHAPE,
+    mode,
+    ...lockChoice(config.lock ?? DEFAULT_SHAPE.lock),
+    pageLists: oneOf("pageLists", config.pageLists ?? "6.12", PAGE_LISTS) as PageLists,
+    slab,
+    failslab: config.failslab !== undefined,
+    padding: config.padding ?? true,
+    pcid: config.pcid ?? true,
+    lazyTlb: config.lazyTlb ?? true,
+    lazyCpumask: config.lazyCpumask ?? false,
+    vmaLock: oneOf("vmaLock", config.vmaLock ?? DEFAULT_SHAPE.vmaLock, VMA_LOCKS) as VmaLockKind,
+    checks: config.checks ?? false,
+    lockstat: config.lockstat ?? false,
+    trace: config.trace ?? false,
+    mutants: config.mutants ?? [],
   };
 }
 

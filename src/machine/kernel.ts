@@ -187,7 +187,8 @@ export class Kernel {
     const { pageLevels: levels } = parts.config;
     this.vmap = new Vmalloc({ ...this, locks, levels, slots: image.vmap, possibleCpus, report });
     this.paging = new Paging({ ...this, locks, levels, slots: image.paging });
-    this.processes = new Processes({ ...this, locks, slots: image.processes });
+    const { vmSettings } = parts.config;
+    this.processes = new Processes({ ...this, locks, slots: image.processes, vmSettings });
     installTick(cpu, this.rcu, this.pages, this.slabs);
   }
 

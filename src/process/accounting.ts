@@ -9,27 +9,33 @@
 
 import type { ImageLayout, Slot } from "../memory/image.ts";
 import type { Memory } from "../memory/memory.ts";
-import { embed, struct, word } from "../memory/struct.ts";
+import { embed, float64, struct, word } from "../memory/struct.ts";
 import { PAGE_BYTES, type Pointer } from "../memory/units.ts";
 import { PerCpuCounter, type PerCpuCounters } from "../sync/percpu-counter.ts";
 import { type MmRef, MmStruct } from "./vm-area.ts";
 import { VmFlag } from "./vm-flags.ts";
+import { Capability, type VmSettings } from "./vm-settings.ts";
 
 const mm = MmStruct;
 const { EXEC, WRITE, SHARED, GROWSDOWN, NORESERVE, LOCKED } = VmFlag;
 
 const Globals = struct("vm_commit", {
-  /** Linux: sysctl vm.overcommit_memory, vm.overcommit_ratio. */
-  mode: word("boot"),
-  ratioPercent: word("boot"),
+  /** Linux: sysctl vm.overcommit_memory. */
+  mode: word("atomic"),
+  /** Of a CPU's part of `committed`: smaller when every page counts.  Linux: vm_committed_as_batch. */
+  batch: word("atomic"),
+  /** Pages.  Linux: sysctl vm.admin_reserve_kbytes, vm.user_reserve_kbytes. */
+  adminReserve: float64("boot"),
+  userReserve: float64("boot"),
   committed: embed(PerCpuCounter, "atomic"),
 });
 
 export const Overcommit = { GUESS: 0, ALWAYS: 1, NEVER: 2 } as const;
-const RATIO_PERCENT = 50;
-/** Linux: vm.admin_reserve_kbytes, vm.user_reserve_kbytes. */
-const ADMIN_RESERVE = (8 << 20) / PAGE_BYTES;
-const USER_RESERVE = (128 << 20) / PAGE_BYTES;
+/** Kilobytes that are kept at most, unless the settings say otherwise; and the part of free memory that these are. */
+const ADMIN_RESERVE_KBYTES = 8 << 10;
+const USER_RESERVE_KBYTES = 128 << 10;
+const RESERVE_PART = 32;
+const PAGE_KBYTES = PAGE_BYTES / 1024;
 /** An address space pays for recovery with a 32nd of its size.  */
 const USER_SHARE = 32;
 
@@ -39,6 +45,9 @@ export interface AccountingParts {
   readonly slot: Slot;
   /** Frames that were given to the page allocator. */
   readonly totalPages: () => number;
+  readonly freePages: () => number;
+  readonly cpus: number;
+  readonly settings: VmSettings;
 }
 
 export class Accounting {
@@ -46,12 +55,14 @@ export class Accounting {
   declare private readonly counters: PerCpuCounters;
   declare private readonly at: Pointer;
   declare private readonly totalPages: () => number;
+  declare private readonly parts: AccountingParts;
 
   constructor(parts: AccountingParts) {
     this.memory = parts.memory;
     this.counters = parts.counters;
     this.at = parts.slot.address;
     this.totalPages = parts.totalPages;
+    this.parts = parts;
   }
 
   static declare(layout: ImageLayout): Slot {
@@ -59,14 +70,45 @@ export class Accounting {
   }
 
   /** False when there is no memory.  @may-sleep */
-  init(mode: number): boolean {
-    this.memory.write(this.at + Globals.mode, mode);
-    this.memory.write(this.at + Globals.ratioPercent, RATIO_PERCENT);
-    return this.counters.init(this.at + Globals.committed, 0);
+  init(): boolean {
+    const { memory, at } = this;
+    const { adminReserveKbytes, userReserveKbytes, overcommitMemory } = this.parts.settings;
+    const part = Math.floor((this.parts.freePages() * PAGE_KBYTES) / RESERVE_PART);
+    const pages = (kbytes: number): number => Math.floor(kbytes / PAGE_KBYTES);
+    memory.writeFloat64(
+      at + Globals.adminReserve,
+      pages(adminReserveKbytes ?? Math.min(part, ADMIN_RESERVE_KBYTES)),
+    );
+    memory.writeFloat64(
+      at + Globals.userReserve,
+      pages(userReserveKbytes ?? Math.min(part, USER_RESERVE_KBYTES)),
+    );
+    if (!this.counters.init(at + Globals.committed, 0)) return false;
+    this.setMode(overcommitMemory);
+    return true;
+  }
+
+  /** Whether `init` was called. */
+  get isReady(): boolean {
+    return this.memory.load(this.at + Globals.batch) !== 0;
+  }
+
+  /**
+   * Changes the mode; no CPU may commit meanwhile.  A limit that counts wants small parts: where CPUs keep large ones, the sum may be far from the count.
+   * Linux: overcommit_policy_handler, mm_compute_batch.
+   */
+  setMode(mode: number): void {
+    const { memory, at, parts } = this;
+    const share = mode === Overcommit.NEVER ? 256 : 4;
+    const bySize = Math.floor(this.totalPages() / parts.cpus / share);
+    memory.store(at + Globals.batch, Math.max(bySize, 2 * parts.cpus, 32));
+    // What CPUs have collected by the larger batch is put together first.
+    if (mode === Overcommit.NEVER) this.counters.set(at + Globals.committed, this.committedPages);
+    memory.store(at + Globals.mode, mode);
   }
 
   get mode(): number {
-    return this.memory.read(this.at + Globals.mode);
+    return this.memory.load(this.at + Globals.mode);
   }
 
   /** Pages committed now; exact at rest. */
@@ -76,7 +118,9 @@ export class Accounting {
 
   /** Pages that may be committed in mode 2.  Linux: vm_commit_limit. */
   get limitPages(): number {
-    return Math.floor((this.totalPages() * this.memory.read(this.at + Globals.ratioPercent)) / 100);
+    const { overcommitKbytes, overcommitRatio } = this.parts.settings;
+    if (overcommitKbytes !== 0) return Math.floor(overcommitKbytes / PAGE_KBYTES);
+    return Math.floor((this.totalPages() * overcommitRatio) / 100);
   }
 
   /** Commits `pages` for an address space or a file (0), unless that is too much.  Linux: security_vm_enough_memory_mm. */
@@ -126,16 +170,33 @@ export class Accounting {
   /** Whether the limit on locked memory allows `pages` more of a VMA with these flags.  Linux: mlock_future_ok. */
   mayLock(at: MmRef, flags: number, pages: number): boolean {
     const { memory } = this;
-    return (
-      (flags & LOCKED) === 0 ||
-      memory.readFloat64(at + mm.lockedVm) + pages <= memory.readFloat64(at + mm.limitLockedPages)
-    );
+    return (flags & LOCKED) === 0 || this.mayHaveLocked(at, memory.readFloat64(at + mm.lockedVm) + pages);
+  }
+
+  /** Whether the limit on locked memory allows `pages` in all. */
+  mayHaveLocked(at: MmRef, pages: number): boolean {
+    return pages <= this.memory.readFloat64(at + mm.limitLockedPages) || this.has(at, Capability.IPC_LOCK);
+  }
+
+  /** Whether it may lock memory at all.  Linux: can_do_mlock. */
+  mayLockAny(at: MmRef): boolean {
+    return this.memory.readFloat64(at + mm.limitLockedPages) > 0 || this.has(at, Capability.IPC_LOCK);
+  }
+
+  /** Linux: capable.  `at` 0: who asks on behalf of no address space. */
+  has(at: MmRef, capability: number): boolean {
+    if (at === 0) return this.parts.settings.privileged;
+    return (this.memory.read(at + mm.capabilities) & capability) !== 0;
   }
 
   private isWithinLimit(at: MmRef): boolean {
-    const totalVm = at === 0 ? 0 : this.memory.readFloat64(at + mm.totalVm);
-    const share = Math.min(Math.floor(totalVm / USER_SHARE), USER_RESERVE);
-    const allowed = this.limitPages - ADMIN_RESERVE - share;
+    const { memory } = this;
+    const totalVm = at === 0 ? 0 : memory.readFloat64(at + mm.totalVm);
+    const reserve = memory.readFloat64(this.at + Globals.userReserve);
+    const share = Math.min(Math.floor(totalVm / USER_SHARE), reserve);
+    const isAdmin = this.has(at, Capability.SYS_ADMIN);
+    const kept = isAdmin ? 0 : memory.readFloat64(this.at + Globals.adminReserve);
+    const allowed = this.limitPages - kept - share;
     return this.counters.readPositive(this.at + Globals.committed) < allowed;
   }
 
@@ -147,7 +208,7 @@ export class Accounting {
   }
 
   private add(pages: number): void {
-    this.counters.add(this.at + Globals.committed, pages);
+    this.counters.add(this.at + Globals.committed, pages, this.memory.load(this.at + Globals.batch));
   }
 
   private addTo(field: Pointer, pages: number): void {

@@ -10,7 +10,7 @@
 import { bug } from "../memory/bug.ts";
 import type { Memory } from "../memory/memory.ts";
 import { wordsIn } from "../memory/struct.ts";
-import { type Pointer, pfnOf } from "../memory/units.ts";
+import { PAGE_BYTES, type Pointer, pfnOf } from "../memory/units.ts";
 import { Gfp } from "../mm/pages/gfp.ts";
 import { Page, PageType } from "../mm/pages/page.ts";
 import { SlabPage } from "../mm/pages/page-overlays.ts";
@@ -23,6 +23,7 @@ import type { ProcessCaches } from "./process-caches.ts";
 import type { Rss } from "./rss.ts";
 import { contextOf, type MmRef, MmStruct, type VmaRef } from "./vm-area.ts";
 import { VmFlag } from "./vm-flags.ts";
+import { ALL_CAPABILITIES, type VmSettings } from "./vm-settings.ts";
 import type { Vmas } from "./vmas.ts";
 
 const mm = MmStruct;
@@ -40,7 +41,10 @@ export interface AddressSpaceParts {
   readonly rss: Rss;
   readonly accounting: Accounting;
   readonly unmapper: FullUnmapper;
+  readonly vmSettings: VmSettings;
 }
+
+type Limits = Pick<VmSettings, "rlimitAs" | "rlimitData" | "rlimitStack" | "rlimitMemlock">;
 
 /** Takes all pages and tables of an address space that ends. */
 export interface FullUnmapper {
@@ -74,8 +78,8 @@ export class AddressSpaces {
     this.rwsems.format(at + mm.mmapLock, LockClass.MMAP);
     memory.writeFloat64(at + mm.taskSize, TASK_SIZE);
     memory.writeFloat64(at + mm.mmapBase, mmapBase);
-    for (const limit of [mm.limitPages, mm.limitDataPages, mm.limitLockedPages, mm.limitStackBytes])
-      memory.writeFloat64(at + limit, Infinity);
+    this.setLimits(at, this.parts.vmSettings);
+    memory.write(at + mm.capabilities, this.parts.vmSettings.privileged ? ALL_CAPABILITIES : 0);
     memory.store(at + mm.lockSeq, 0);
     memory.store(at + mm.users, 1);
     memory.store(at + mm.count, 1);
@@ -85,6 +89,24 @@ export class AddressSpaces {
     }
     this.slabs.free(this.caches.mm, at);
     return 0;
+  }
+
+  /** Limits, in bytes; Infinity for none.  Those that are not named stay.  Linux: setrlimit. */
+  setLimits(at: MmRef, limits: Partial<Limits>): void {
+    const { memory } = this;
+    const set = (field: number, value: number | undefined): void => {
+      if (value !== undefined) memory.writeFloat64(at + field, value);
+    };
+    const pages = (bytes?: number): number | undefined => bytes && Math.floor(bytes / PAGE_BYTES);
+    set(mm.limitPages, pages(limits.rlimitAs));
+    set(mm.limitDataPages, pages(limits.rlimitData));
+    set(mm.limitLockedPages, pages(limits.rlimitMemlock));
+    set(mm.limitStackBytes, limits.rlimitStack);
+  }
+
+  /** Linux: capset.  Capability bits. */
+  setCapabilities(at: MmRef, capabilities: number): void {
+    this.memory.write(at + mm.capabilities, capabilities);
   }
 
   /** Where the heap of a new program begins, empty as yet.  Linux: fs/binfmt_elf.c load_elf_binary, start_brk and brk. */

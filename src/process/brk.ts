@@ -10,7 +10,7 @@ import type { UnmappedAreas } from "./unmapped-area.ts";
 import { type MmRef, MmStruct } from "./vm-area.ts";
 import { VmFlag } from "./vm-flags.ts";
 import type { VmaMerge } from "./vma-merge.ts";
-import { MAX_MAP_COUNT, type Vmas } from "./vmas.ts";
+import type { Vmas } from "./vmas.ts";
 
 const mm = MmStruct;
 const f = VmFlag;
@@ -80,12 +80,11 @@ export class Brk {
     const pages = (end - start) / PAGE_BYTES;
     const flags = HEAP_FLAGS | memory.read(at + mm.defFlags);
     const isLocked = (flags & f.LOCKED) !== 0;
-    if (
-      isLocked &&
-      memory.readFloat64(at + mm.lockedVm) + pages > memory.readFloat64(at + mm.limitLockedPages)
-    )
+    if (!accounting.mayLock(at, flags, pages)) return false;
+    // Linux: check_data_rlimit.
+    if (end - memory.readFloat64(at + mm.startBrk) > memory.readFloat64(at + mm.limitDataPages) * PAGE_BYTES)
       return false;
-    if (!accounting.mayExpand(at, flags, pages) || memory.read(at + mm.mapCount) > MAX_MAP_COUNT)
+    if (!accounting.mayExpand(at, flags, pages) || memory.read(at + mm.mapCount) > vmas.maxMapCount)
       return false;
     if (!accounting.commit(at, pages)) return false;
     const range = { start, end, flags, pgoff: start / PAGE_BYTES, file: 0, ops: 0 };

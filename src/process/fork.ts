@@ -57,6 +57,7 @@ export class Fork {
     locks.writeLock(parent);
     locks.writeLock(child);
     for (const field of INHERITED) memory.writeFloat64(child + field, memory.readFloat64(parent + field));
+    memory.write(child + mm.capabilities, memory.read(parent + mm.capabilities));
     memory.write(child + mm.defFlags, memory.read(parent + mm.defFlags) & DEFAULT_FLAGS);
     const areas = vmas.overlapping(parent, 0, memory.readFloat64(parent + mm.taskSize));
     const isComplete = areas.every((area) => this.copyArea(child, parent, area));

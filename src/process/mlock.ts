@@ -5,6 +5,7 @@
 import { Errno } from "../memory/errno.ts";
 import type { Memory } from "../memory/memory.ts";
 import { PAGE_BYTES } from "../memory/units.ts";
+import type { Accounting } from "./accounting.ts";
 import { pageAlign, pageFloor, wrappedEnd } from "./page-align.ts";
 import type { PageOps } from "./page-ops.ts";
 import { type MmRef, MmStruct, VmArea, type VmaRef } from "./vm-area.ts";
@@ -25,6 +26,7 @@ export interface MlockParts {
   readonly vmas: Vmas;
   readonly merge: VmaMerge;
   readonly pageOps: PageOps;
+  readonly accounting: Accounting;
 }
 
 export class Mlock {
@@ -32,12 +34,14 @@ export class Mlock {
   declare private readonly vmas: Vmas;
   declare private readonly merge: VmaMerge;
   declare private readonly pageOps: PageOps;
+  declare private readonly accounting: Accounting;
 
   constructor(parts: MlockParts) {
     this.memory = parts.vmas.memory;
     this.vmas = parts.vmas;
     this.merge = parts.merge;
     this.pageOps = parts.pageOps;
+    this.accounting = parts.accounting;
   }
 
   /** 0 or a negated errno.  @may-sleep */
@@ -63,8 +67,9 @@ export class Mlock {
     const { memory, vmas } = this;
     if (flags === 0 || flags === ONFAULT || (flags & ~(CURRENT | FUTURE | ONFAULT)) !== 0)
       return -Errno.EINVAL;
+    if (!this.accounting.mayLockAny(at)) return -Errno.EPERM;
     vmas.locks.writeLock(at);
-    const isWithin = memory.readFloat64(at + mm.totalVm) <= memory.readFloat64(at + mm.limitLockedPages);
+    const isWithin = this.accounting.mayHaveLocked(at, memory.readFloat64(at + mm.totalVm));
     if ((flags & CURRENT) === 0 || isWithin) this.applyAll(at, flags);
     vmas.locks.writeUnlock(at);
     if ((flags & CURRENT) === 0) return 0;
@@ -116,12 +121,15 @@ export class Mlock {
 
   /** Linux: do_mlock. */
   private lockRange(at: MmRef, start: number, bytes: number, flags: number): number {
-    const { memory, vmas } = this;
+    const { memory, vmas, accounting } = this;
+    if (!accounting.mayLockAny(at)) return -Errno.EPERM;
     const first = pageFloor(start);
     const length = pageAlign(bytes + (start - first));
     vmas.locks.writeLock(at);
     const wanted = memory.readFloat64(at + mm.lockedVm) + length / PAGE_BYTES;
-    const isWithin = wanted <= memory.readFloat64(at + mm.limitLockedPages);
+    const isWithin =
+      accounting.mayHaveLocked(at, wanted) ||
+      accounting.mayHaveLocked(at, wanted - this.lockedPages(at, first, length));
     const error = isWithin ? this.apply(at, first, length, flags) : -Errno.ENOMEM;
     vmas.locks.writeUnlock(at);
     if (error !== 0) return error;
@@ -129,6 +137,18 @@ export class Mlock {
     // Linux: __mlock_posix_error_return.
     if (populated === -Errno.EFAULT) return -Errno.ENOMEM;
     return populated === -Errno.ENOMEM ? -Errno.EAGAIN : populated;
+  }
+
+  /** Pages of a range that are locked already.  Linux: count_mm_mlocked_page_nr.  @holds mmap_lock */
+  private lockedPages(at: MmRef, start: number, bytes: number): number {
+    const { vmas } = this;
+    const end = start + bytes;
+    const within = (area: VmaRef): number =>
+      (Math.min(end, vmas.endOf(area)) - Math.max(start, vmas.startOf(area))) / PAGE_BYTES;
+    return vmas
+      .overlapping(at, start, end)
+      .filter((area) => (vmas.flagsOf(area) & LOCKED) !== 0)
+      .reduce((sum, area) => sum + within(area), 0);
   }
 
   /** Linux: apply_vma_lock_flags.  @holds mmap_lock */

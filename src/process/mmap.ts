@@ -11,11 +11,12 @@ import type { Accounting } from "./accounting.ts";
 import { Overcommit } from "./accounting.ts";
 import type { Munmap, Unmapping } from "./munmap.ts";
 import { pageAlign, pageFloor } from "./page-align.ts";
-import { MMAP_MIN_ADDR, type UnmappedAreas } from "./unmapped-area.ts";
+import type { UnmappedAreas } from "./unmapped-area.ts";
 import { type MmRef, MmStruct, VmArea, type VmaRef } from "./vm-area.ts";
 import { Prot, VM_SPECIAL, VmFlag } from "./vm-flags.ts";
+import { Capability } from "./vm-settings.ts";
 import type { VmaMerge } from "./vma-merge.ts";
-import { MAX_MAP_COUNT, type Vmas } from "./vmas.ts";
+import type { Vmas } from "./vmas.ts";
 
 const mm = MmStruct;
 const vma = VmArea;
@@ -136,16 +137,16 @@ export class Mmap {
 
   /** Linux: do_mmap.  @holds mmap_lock */
   private mapLocked(at: MmRef, request: MmapRequest): MmapResult {
-    const { memory, vmas } = this;
+    const { memory, vmas, areas, accounting } = this;
     const { file, prot } = request;
     if (request.bytes === 0) return failed(Errno.EINVAL);
     const flags = request.flags | ((request.flags & m.FIXED_NOREPLACE) === 0 ? 0 : m.FIXED);
     const isFixed = (flags & m.FIXED) !== 0;
-    const hint = isFixed ? request.address : roundHint(request.address);
+    const hint = isFixed ? request.address : roundHint(request.address, areas.minAddress);
     const bytes = pageAlign(request.bytes);
     if (bytes === 0) return failed(Errno.ENOMEM);
     if (request.offset + bytes > 2 ** 64) return failed(Errno.EOVERFLOW);
-    if (memory.read(at + mm.mapCount) > MAX_MAP_COUNT) return failed(Errno.ENOMEM);
+    if (memory.read(at + mm.mapCount) > vmas.maxMapCount) return failed(Errno.ENOMEM);
     if (file !== null && request.offset + bytes > MAX_FILE_BYTES) return failed(Errno.EOVERFLOW);
     const asked =
       (prot & (f.READ | f.WRITE | f.EXEC)) |
@@ -153,15 +154,17 @@ export class Mmap {
       memory.read(at + mm.defFlags) |
       (f.MAYREAD | f.MAYWRITE | f.MAYEXEC);
     const wantsHuge = file === null && (flags & m.TYPE) !== m.SHARED;
-    const address = this.areas.find(at, { hint, bytes, isFixed, wantsHuge });
+    const address = areas.find(at, { hint, bytes, isFixed, wantsHuge });
     if (address < 0) return failed(-address);
     if (address % PAGE_BYTES !== 0) return failed(Errno.EINVAL);
+    if (address < areas.minAddress && !accounting.has(at, Capability.SYS_RAWIO)) return failed(Errno.EPERM);
     if ((flags & m.FIXED_NOREPLACE) !== 0 && vmas.overlapping(at, address, address + bytes).length > 0)
       return failed(Errno.EEXIST);
-    if (!this.accounting.mayLock(at, asked, bytes / PAGE_BYTES)) return failed(Errno.EAGAIN);
+    if ((flags & m.LOCKED) !== 0 && !accounting.mayLockAny(at)) return failed(Errno.EPERM);
+    if (!accounting.mayLock(at, asked, bytes / PAGE_BYTES)) return failed(Errno.EAGAIN);
     const typed = file === null ? anonymousFlags(flags, asked) : fileFlags(file, flags, prot, asked);
     if (typed < 0) return failed(-typed);
-    const isReserved = (flags & m.NORESERVE) === 0 || this.accounting.mode === Overcommit.NEVER;
+    const isReserved = (flags & m.NORESERVE) === 0 || accounting.mode === Overcommit.NEVER;
     const vmFlags = isReserved ? typed : typed | f.NORESERVE;
     const pgoff =
       file !== null ? request.offset / PAGE_BYTES : (vmFlags & f.SHARED) !== 0 ? 0 : address / PAGE_BYTES;
@@ -257,9 +260,9 @@ export class Mmap {
 }
 
 /** Linux: round_hint_to_min. */
-function roundHint(address: number): number {
+function roundHint(address: number, minAddress: number): number {
   const hint = pageFloor(address);
-  return hint !== 0 && hint < MMAP_MIN_ADDR ? MMAP_MIN_ADDR : hint;
+  return hint !== 0 && hint < minAddress ? minAddress : hint;
 }
 
 /** Linux: calc_vm_flag_bits. */

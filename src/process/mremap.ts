@@ -24,7 +24,7 @@ import type { UnmappedAreas } from "./unmapped-area.ts";
 import { type MmRef, MmStruct, VmArea, type VmaRef } from "./vm-area.ts";
 import { VmFlag } from "./vm-flags.ts";
 import type { VmaMerge } from "./vma-merge.ts";
-import { MAX_MAP_COUNT, type Vmas } from "./vmas.ts";
+import type { Vmas } from "./vmas.ts";
 
 const mm = MmStruct;
 const vma = VmArea;
@@ -123,7 +123,7 @@ export class Mremap {
     if ((flags & DONTUNMAP) !== 0 && oldBytes !== newBytes) return Errno.EINVAL;
     if (address + oldBytes > to && to + newBytes > address) return Errno.EINVAL;
     const maps = this.memory.read(at + mm.mapCount);
-    return maps + 2 >= MAX_MAP_COUNT - SPARE_MAPS ? Errno.ENOMEM : 0;
+    return maps + 2 >= this.parts.vmas.maxMapCount - SPARE_MAPS ? Errno.ENOMEM : 0;
   }
 
   /** Linux: remap_move.  @holds mmap_lock */
@@ -246,7 +246,7 @@ export class Mremap {
   private moveArea(remap: Remap, old: VmaRef): number {
     const { memory, vmas, parts } = this;
     const { at, flags, address, oldBytes, newBytes, to } = remap;
-    if (memory.read(at + mm.mapCount) >= MAX_MAP_COUNT - SPARE_MAPS) return -Errno.ENOMEM;
+    if (memory.read(at + mm.mapCount) >= vmas.maxMapCount - SPARE_MAPS) return -Errno.ENOMEM;
     const vmFlags = vmas.flagsOf(old);
     const keepsOld = (flags & DONTUNMAP) !== 0;
     const grown = keepsOld ? newBytes : newBytes - oldBytes;

@@ -17,7 +17,7 @@ import type { Reserved } from "./maple-tree.ts";
 import { pageAlign } from "./page-align.ts";
 import { type MmRef, MmStruct, type VmaRef } from "./vm-area.ts";
 import { VmFlag } from "./vm-flags.ts";
-import { MAX_MAP_COUNT, type Vmas } from "./vmas.ts";
+import type { Vmas } from "./vmas.ts";
 
 const mm = MmStruct;
 
@@ -97,7 +97,7 @@ export class Munmap {
     const first = vmas.lookup(at, start);
     if (first !== 0 && vmas.startOf(first) < start) {
       // One VMA becomes three: only this can pass the limit.
-      if (end < vmas.endOf(first) && memory.read(at + mm.mapCount) >= MAX_MAP_COUNT) return null;
+      if (end < vmas.endOf(first) && memory.read(at + mm.mapCount) >= vmas.maxMapCount) return null;
       if (vmas.split(at, first, start, true) !== 0) return null;
     }
     const last = vmas.lookup(at, end);

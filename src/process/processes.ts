@@ -4,11 +4,13 @@ import type { Cpu } from "../hardware/cpu.ts";
 import { bug } from "../memory/bug.ts";
 import type { ImageLayout, Slot } from "../memory/image.ts";
 import type { Pfn } from "../memory/units.ts";
+import { ZoneStat } from "../mm/pages/counters.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { Zone, type ZoneRef } from "../mm/pages/zone.ts";
 import type { Paging } from "../mm/shootdown/paging.ts";
 import { UserFault } from "../mm/shootdown/user-access.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
+import type { CpuMasks } from "../sync/cpumask.ts";
 import type { Functions } from "../sync/functions.ts";
 import type { Onces } from "../sync/once.ts";
 import type { PerCpuCounters } from "../sync/percpu-counter.ts";
@@ -17,7 +19,7 @@ import type { RwSemaphores } from "../sync/rwsem.ts";
 import type { SpinLocks } from "../sync/spinlock.ts";
 import { Task } from "../sync/task.ts";
 import type { WaitQueues } from "../sync/wait-queue.ts";
-import { Accounting, Overcommit } from "./accounting.ts";
+import { Accounting } from "./accounting.ts";
 import { AddressSpaces } from "./address-spaces.ts";
 import { AnonPages } from "./anon-pages.ts";
 import { AnonVmas } from "./anon-vma.ts";
@@ -48,6 +50,7 @@ import { SystemCalls } from "./system-calls.ts";
 import { UnmappedAreas } from "./unmapped-area.ts";
 import { UserSignal } from "./user-signal.ts";
 import { contextOf, type MmRef } from "./vm-area.ts";
+import type { VmSettings } from "./vm-settings.ts";
 import { MmapLocks } from "./vma-lock.ts";
 import { VmaMerge } from "./vma-merge.ts";
 import { Vmas } from "./vmas.ts";
@@ -60,11 +63,13 @@ export interface ProcessParts {
   readonly onces: Onces;
   readonly rcu: Rcu;
   readonly counters: PerCpuCounters;
+  readonly masks: CpuMasks;
   readonly waitQueues: WaitQueues;
   readonly pages: PageAllocator;
   readonly slabs: SlabCaches;
   readonly paging: Paging;
   readonly slots: ProcessSlots;
+  readonly vmSettings: VmSettings;
 }
 
 export interface ProcessSlots {
@@ -112,6 +117,9 @@ export class Processes {
       memory,
       counters,
       slot: slots.commit,
+      settings: parts.vmSettings,
+      freePages: () => pages.vmstat.globalZoneState(ZoneStat.nr_free_pages),
+      cpus: parts.masks.cpus,
       totalPages: () => totalPages(pages),
     });
     this.anonPages = new AnonPages(memory, pages);
@@ -132,7 +140,7 @@ export class Processes {
     const { tables, shootdown } = paging;
     const fileFaults = new FileFaults({ ...own, tables, shootdown });
     const zeroPage = (): Pfn => this.caches.zeroPage;
-    const stacks = new StackGrowth(own);
+    const stacks = new StackGrowth({ ...own, minAddress: parts.vmSettings.mmapMinAddr });
     const faults = new Faults({ ...own, tables, shootdown, fileFaults, stacks, zeroPage });
     this.ranges = new MappedRanges({ ...own, faults });
     this.spaces = new AddressSpaces({ ...own, tables, unmapper: this.ranges });
@@ -162,7 +170,7 @@ export class Processes {
     const { onces, slabs, pages } = this.parts;
     const { mapleTrees, anonVmas, accounting } = this;
     const beginAccounting = (): void => {
-      if (!accounting.init(Overcommit.GUESS)) bug("no per-CPU memory for the count of committed pages");
+      if (!accounting.init()) bug("no per-CPU memory for the count of committed pages");
     };
     this.caches.init({
       onces,
@@ -194,7 +202,7 @@ export class Processes {
   private makeCalls(): SystemCalls {
     const pageOps = this.ranges;
     const { vmas, merge, accounting } = this;
-    const areas = new UnmappedAreas(vmas);
+    const areas = new UnmappedAreas(vmas, this.parts.vmSettings.mmapMinAddr);
     const munmap = new Munmap({ vmas, accounting, unmapper: pageOps });
     const { tables, ranges, shootdown } = this.parts.paging;
     const mover = new TableMover({ tables, shootdown, anonVmas: this.anonVmas, files: this.files });

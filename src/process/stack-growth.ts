@@ -12,7 +12,7 @@ import { PAGE_BYTES } from "../memory/units.ts";
 import type { Accounting } from "./accounting.ts";
 import type { AnonVmas } from "./anon-vma.ts";
 import { pageFloor } from "./page-align.ts";
-import { MMAP_MIN_ADDR, STACK_GUARD_GAP } from "./unmapped-area.ts";
+import { STACK_GUARD_GAP } from "./unmapped-area.ts";
 import { type MmRef, MmStruct, VmArea, type VmaRef } from "./vm-area.ts";
 import { VM_ACCESS, VmFlag } from "./vm-flags.ts";
 import type { VmaMerge } from "./vma-merge.ts";
@@ -29,6 +29,7 @@ export interface StackGrowthParts {
   readonly merge: VmaMerge;
   readonly accounting: Accounting;
   readonly anonVmas: AnonVmas;
+  readonly minAddress: number;
 }
 
 export class StackGrowth {
@@ -72,7 +73,7 @@ export class StackGrowth {
     const { vmas, merge, anonVmas } = this.parts;
     const start = pageFloor(address);
     if ((vmas.flagsOf(area) & GROWSDOWN) === 0) return -Errno.EFAULT;
-    if (start < MMAP_MIN_ADDR) return -Errno.EPERM;
+    if (start < this.parts.minAddress) return -Errno.EPERM;
     const below = vmas.before(at, vmas.startOf(area));
     const keepsOff = below !== 0 && (vmas.flagsOf(below) & (GROWSDOWN | VM_ACCESS)) !== 0;
     const isStack = below !== 0 && (vmas.flagsOf(below) & GROWSDOWN) !== 0;

@@ -14,8 +14,6 @@ import type { Vmas } from "./vmas.ts";
 
 const mm = MmStruct;
 const PMD_BYTES = 2 ** 21;
-/** The lowest address a mapping may have.  Linux: vm.mmap_min_addr. */
-export const MMAP_MIN_ADDR = 4096;
 /** Kept free below a stack.  Linux: stack_guard_gap. */
 export const STACK_GUARD_GAP = 256 * PAGE_BYTES;
 
@@ -32,8 +30,12 @@ export class UnmappedAreas {
   declare private readonly vmas: Vmas;
   declare private readonly memory: Memory;
 
-  constructor(vmas: Vmas) {
+  /** The lowest address a mapping may have.  Linux: vm.mmap_min_addr. */
+  declare readonly minAddress: number;
+
+  constructor(vmas: Vmas, minAddress: number) {
     this.vmas = vmas;
+    this.minAddress = minAddress;
     this.memory = vmas.memory;
   }
 
@@ -64,7 +66,7 @@ export class UnmappedAreas {
       if (next === 0 || hint + bytes <= this.startWithGap(next)) return hint;
     }
     const base = memory.readFloat64(at + mm.mmapBase);
-    const found = this.gap(at, PAGE_BYTES, base, bytes);
+    const found = this.gap(at, Math.max(PAGE_BYTES, this.minAddress), base, bytes);
     return found >= 0 ? found : this.gapUp(at, base, taskSize, bytes);
   }
 

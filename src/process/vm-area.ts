@@ -95,6 +95,8 @@ export const MmStruct = struct("mm_struct", {
   limitLockedPages: float64("hint:mmap_lock"),
   /** Bytes that a stack may have.  Linux: RLIMIT_STACK. */
   limitStackBytes: float64("hint:mmap_lock"),
+  /** Capability bits of who runs in it. */
+  capabilities: word("hint:mmap_lock", "flags"),
   /** Resident pages by RssMember. */
   rss: embed(PerCpuCounter, "atomic", 4),
 });

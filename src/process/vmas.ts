@@ -26,12 +26,11 @@ import type { AnonVmas } from "./anon-vma.ts";
 import type { MapleTrees, Reserved } from "./maple-tree.ts";
 import type { ProcessCaches } from "./process-caches.ts";
 import { type MmRef, MmStruct, VmArea, VmaLock, type VmaRef } from "./vm-area.ts";
+import type { VmSettings } from "./vm-settings.ts";
 import type { MmapLocks } from "./vma-lock.ts";
 
 const vma = VmArea;
 const mm = MmStruct;
-/** Linux: sysctl vm.max_map_count. */
-export const MAX_MAP_COUNT = 65_530;
 /** VMAs may be given out again at once: who has found one looks at its count, and whose it is.  See vma-refcount.ts. */
 const isTypesafe = shape.vmaLock === "6.18";
 /** VMAs are freed at once, under look-ups that have found them. */
@@ -47,6 +46,7 @@ export interface VmaParts {
   readonly caches: ProcessCaches;
   readonly mmapLocks: MmapLocks;
   readonly anonVmas: AnonVmas;
+  readonly vmSettings: Pick<VmSettings, "maxMapCount">;
 }
 
 /** What the owner of files does when a VMA of one comes or goes.  Linux: vm_ops open and close, get_file, fput. */
@@ -80,6 +80,8 @@ export class Vmas {
   declare readonly locks: MmapLocks;
   declare readonly anonVmas: AnonVmas;
   declare readonly memory: Memory;
+  /** VMAs that an address space may have.  Linux: sysctl vm.max_map_count. */
+  declare readonly maxMapCount: number;
   declare private readonly rcu: Rcu;
   declare private readonly rwsems: RwSemaphores;
   declare private readonly slabs: SlabCaches;
@@ -90,6 +92,7 @@ export class Vmas {
   constructor(parts: VmaParts) {
     this.memory = parts.memory;
     this.rcu = parts.rcu;
+    this.maxMapCount = parts.vmSettings.maxMapCount;
     this.rwsems = parts.rwsems;
     this.slabs = parts.slabs;
     this.trees = parts.mapleTrees;
@@ -271,7 +274,7 @@ export class Vmas {
 
   /** The same, unless the address space has as many VMAs as it may.  Linux: split_vma. */
   splitLimited(at: MmRef, area: VmaRef, address: number, newBelow: boolean): number {
-    if (this.memory.read(at + mm.mapCount) >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+    if (this.memory.read(at + mm.mapCount) >= this.maxMapCount) return -Errno.ENOMEM;
     return this.split(at, area, address, newBelow);
   }
 

@@ -33,6 +33,7 @@ export function meminfo(source: ProcSource): string {
     ...slabRows(source),
     // Counted in kilobytes.
     ["KernelStack", vmstat.globalNodeState(NodeStat.nr_kernel_stack) / KILOBYTES],
+    ...commitRows(source),
     ...vmallocRows(source, total),
     ["Percpu", perCpuPages(source)],
   ];
@@ -48,6 +49,16 @@ function slabRows({ pages: { vmstat } }: ProcSource): (readonly [string, number]
     ["Slab", reclaimable + unreclaimable],
     ["SReclaimable", reclaimable],
     ["SUnreclaim", unreclaimable],
+  ];
+}
+
+/** What mode 2 of vm.overcommit_memory would allow, and what is promised. */
+function commitRows({ processes }: ProcSource): (readonly [string, number])[] {
+  if (processes === null) return [];
+  const { accounting } = processes;
+  return [
+    ["CommitLimit", accounting.limitPages],
+    ["Committed_AS", accounting.isReady ? accounting.committedPages : 0],
   ];
 }
 

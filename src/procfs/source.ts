@@ -15,6 +15,7 @@ import type { PerCpuAllocator } from "../mm/percpu/percpu-allocator.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import type { KernelStacks } from "../mm/stacks/kernel-stacks.ts";
 import type { Vmalloc } from "../mm/vmap/vmalloc.ts";
+import type { Accounting } from "../process/accounting.ts";
 import type { Functions } from "../sync/functions.ts";
 import type { LockStatSlots } from "../sync/lock-stat.ts";
 import type { PerCpu } from "../sync/percpu.ts";
@@ -34,6 +35,8 @@ export interface ProcSource {
   readonly vmap: Vmalloc | null;
   /** Null: the same. */
   readonly stacks: KernelStacks | null;
+  /** Null: the same. */
+  readonly processes: { readonly accounting: Accounting } | null;
   readonly pages: { readonly frames: Frames; readonly vmstat: Vmstat };
 }
 

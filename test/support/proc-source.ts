@@ -17,6 +17,7 @@ export function procSource(config: TopologyConfig): ProcSource & { readonly boot
     perCpuChunks: null,
     vmap: null,
     stacks: null,
+    processes: null,
     pages: allocators[0],
   };
 }

@@ -5,7 +5,6 @@
 import type { Kernel } from "../../machine/kernel.ts";
 import { FRAME_WORDS, PAGE_BYTES } from "../../memory/units.ts";
 import { FileMode, type FileRef } from "../../process/file-layout.ts";
-import { MMAP_MIN_ADDR } from "../../process/unmapped-area.ts";
 import { type MmRef, MmStruct, VmArea, type VmaRef } from "../../process/vm-area.ts";
 import { Prot, VM_FLAG_LETTERS, VmFlag } from "../../process/vm-flags.ts";
 import { permissionText } from "../../procfs/pid/areas.ts";
@@ -13,6 +12,8 @@ import { shareInKb, usageOf } from "../../procfs/pid/usage.ts";
 import type { TraceHeader, TraceMap } from "./trace.ts";
 
 const f = VmFlag;
+/** vm.mmap_min_addr where the traces were recorded. */
+const LOWEST_ADDRESS = 4096;
 const FOREIGN_FLAGS = f.SHARED | f.MAYSHARE | f.MAYREAD | f.MAYWRITE | f.MAYEXEC;
 /** Tables of functions that no anonymous VMA has. */
 const FOREIGN_OPS = -1;
@@ -50,7 +51,7 @@ export class Arena {
       files: makeFiles(kernel, header),
     });
     const taskSize = kernel.memory.readFloat64(mm + MmStruct.taskSize);
-    arena.occupy(MMAP_MIN_ADDR, arena.base);
+    arena.occupy(LOWEST_ADDRESS, arena.base);
     arena.occupy(arena.address(arena.pages), taskSize);
     processes.use(mm);
     return arena;

@@ -9,7 +9,7 @@ import { MremapFlag } from "../../../src/process/mremap.ts";
 import { UserSignal } from "../../../src/process/user-signal.ts";
 import { contextOf, type MmRef, MmStruct } from "../../../src/process/vm-area.ts";
 import { Prot } from "../../../src/process/vm-flags.ts";
-import { MAX_MAP_COUNT } from "../../../src/process/vmas.ts";
+import { DEFAULT_VM_SETTINGS } from "../../../src/process/vm-settings.ts";
 import { usageOf } from "../../../src/procfs/pid/usage.ts";
 import { kernelsOf } from "../../support/kernels.ts";
 
@@ -160,7 +160,9 @@ describe("mremap", () => {
     expect(program.float(MmStruct.lockedVm)).toBe(6);
     const grown = program.kernel.processes.vmas.lookup(program.mm, to);
     expect(usageOf(program.kernel, program.mm, grown).anonymous).toBe(6 * PAGE);
-    program.kernel.memory.writeFloat64(program.mm + MmStruct.limitLockedPages, 7);
+    const { spaces } = program.kernel.processes;
+    spaces.setCapabilities(program.mm, 0);
+    spaces.setLimits(program.mm, { rlimitMemlock: 7 * PAGE });
     expect(program.remap(to, 6, 8, MAYMOVE)).toBe(-Errno.EAGAIN);
     program.end();
   });
@@ -236,7 +238,7 @@ describe("mremap", () => {
     program.map(BASE, 1);
     const count = program.mm + MmStruct.mapCount;
     const { memory } = program.kernel;
-    memory.write(count, MAX_MAP_COUNT - 5);
+    memory.write(count, DEFAULT_VM_SETTINGS.maxMapCount - 5);
     expect(program.remap(BASE, 1, 1, MAYMOVE | FIXED, BASE + 9 * PAGE)).toBe(-Errno.ENOMEM);
     memory.write(count, 1);
     expect(program.remap(BASE, 1, 1, MAYMOVE | FIXED, BASE + 9 * PAGE)).toBe(BASE + 9 * PAGE);

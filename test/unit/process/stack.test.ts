@@ -21,7 +21,7 @@ let kernel: Kernel;
 let mm: MmRef;
 
 beforeEach(() => {
-  machine = kernelsOf({ cpus: 1 });
+  machine = kernelsOf({ cpus: 1, privileged: false, rlimitStack: "unlimited", rlimitMemlock: "unlimited" });
   [kernel] = machine.kernels;
   kernel.processes.start();
   mm = kernel.processes.spaces.make();
