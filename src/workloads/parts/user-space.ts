@@ -10,7 +10,9 @@ import { PAGE_BYTES } from "../../memory/units.ts";
 import { TASK_SIZE } from "../../process/address-spaces.ts";
 import { checkSpaces } from "../../process/check-spaces.ts";
 import type { FileRef } from "../../process/file-layout.ts";
+import { MapFlag } from "../../process/mmap.ts";
 import { type MmRef, MmStruct } from "../../process/vm-area.ts";
+import { Prot } from "../../process/vm-flags.ts";
 import type { OptionDescription } from "../description.ts";
 import { restingFreePages } from "./page-share.ts";
 import { checkPagesBack, freeAndSlabPages } from "./pages-back.ts";
@@ -65,7 +67,9 @@ export function makeSpaces(
     return mm;
   });
   const made = Array.from({ length: files }, () => makeFile(kernel, filePages));
-  return { mms, files: made, pages: freeAndSlabPages(kernel) };
+  const pages = freeAndSlabPages(kernel);
+  for (const mm of mms) mapLibrary(kernel, mm);
+  return { mms, files: made, pages };
 }
 
 /** A memory file of so many holes. */
@@ -74,6 +78,17 @@ function makeFile({ processes }: Kernel, pages: number): FileRef {
   const file = shmem.create();
   if (file === 0 || shmem.truncate(file, pages * PAGE_BYTES) !== 0) bug("no memory for a file");
   return file;
+}
+
+/**
+ * A page that stays, above where mappings are placed: in a real process libraries are there, and so page tables do not
+ * come and go with every region.
+ */
+function mapLibrary({ processes }: Kernel, mm: MmRef): void {
+  const flags = MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.POPULATE;
+  const request = { address: 0, bytes: PAGE_BYTES, prot: Prot.READ, flags, file: null, offset: 0 };
+  const start = processes.calls.mmap(mm, request);
+  if (start < 0) bug(`mmap of a page gives ${start}`);
 }
 
 /** Throws a UsageError when what all CPUs touch at once cannot be had: `regions` regions of `pages` pages each. */

@@ -174,6 +174,42 @@ describe("TLB", () => {
     expect(faultCode(translate(BASE + 2 * 4096))).toBe(0);
   });
 
+  test("a fault ends what its own translation has used, and nothing else", () => {
+    const { map, translate, tlb } = machine();
+    const far = BASE + 2 ** 30 + 2 ** 21;
+    map(BASE, 70, PRESENT | ACCESSED);
+    map(far, 71, PRESENT | ACCESSED);
+    translate(BASE);
+    translate(far);
+    expect(tlb.tables.entries()).toHaveLength(2);
+    // A refused write: the entry and its table are forgotten, the other ones stay, and no flush is counted.
+    expect(faultCode(translate(BASE, WRITE))).toBe(PROT | WRITE);
+    expect(tlb.knowsIn(BASE, 4096)).toBe(false);
+    expect(tlb.knowsIn(far, 4096)).toBe(true);
+    expect(tlb.tables.entries()).toHaveLength(1);
+    expect(tlb.counts).toMatchObject({ faults: 1, flushesPage: 0 });
+    // Nothing is mapped there: no entry, but the walk began at a table that is remembered.
+    expect(faultCode(translate(far + 4096))).toBe(0);
+    expect(tlb.tables.entries()).toEqual([]);
+    expect(tlb.knowsIn(far, 4096)).toBe(true);
+  });
+
+  test("large pages are found and dropped as long as there may be some", () => {
+    const { map, translate, tlb } = machine();
+    const large = BASE + 2 ** 30;
+    map(large, 512, (KERNEL_BITS & ~GLOBAL) | PSE, 0, 2);
+    expect(translate(large + 4096)).toBe(frameOf(513));
+    expect(translate(large + 2 * 4096)).toBe(frameOf(514));
+    expect(tlb.counts).toMatchObject({ walks: 1, hits: 1 });
+    tlb.flushPage(large + 5 * 4096, 0);
+    expect(tlb.entries()).toEqual([]);
+    translate(large);
+    tlb.flushAll();
+    expect(tlb.knowsIn(large, 2 ** 21)).toBe(false);
+    translate(large);
+    expect(tlb.counts.walks).toBe(3);
+  });
+
   test("is asked first: tables that change are seen after the flush, and not before", () => {
     const { map, translate, tlb } = machine();
     map(BASE, 70, KERNEL_BITS);
