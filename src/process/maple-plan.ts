@@ -15,7 +15,6 @@
  * mas_extend_spanning_null.  Differs: one way for all of these; a full node's slots are spread evenly.
  */
 
-import { bug } from "../memory/bug.ts";
 import type { Memory } from "../memory/memory.ts";
 import type { Pointer } from "../memory/units.ts";
 import { MAX_INDEX, MapleInner, MapleNode, type NodeRef } from "./maple-node.ts";
@@ -73,8 +72,6 @@ export class MaplePlanner {
   /** What storing `entry` (0: nothing) over [first, last] changes; null if it is so already.  @holds mmap_lock */
   plan(at: MapleTreeRef, first: number, last: number, entry: Pointer): Plan | null {
     const { memory, readers } = this;
-    if (!(first >= 0 && first <= last && last <= MAX_INDEX))
-      bug(`maple tree: range ${first} to ${last}: valid are 0 to ${MAX_INDEX}, in order`);
     const there = readers.at(at, first);
     const isExact = readers.first === first && readers.last === last;
     if (entry === there && (isExact || (entry === 0 && readers.last >= last))) return null;

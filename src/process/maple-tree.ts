@@ -22,6 +22,7 @@ import type { CacheRef } from "../mm/slab/kmem-cache.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import type { FunctionId, Functions } from "../sync/functions.ts";
 import type { Rcu } from "../sync/rcu.ts";
+import { type LeafStore, LeafStores } from "./maple-leaf-store.ts";
 import { MAX_INDEX, MapleDead, MapleInner, MapleNode, type NodeRef } from "./maple-node.ts";
 import { MaplePlanner, type Path, type Plan, type PlannedNode } from "./maple-plan.ts";
 import { MapleReaders, MapleTree, type MapleTreeRef, pivotsOf, slotsOf } from "./maple-readers.ts";
@@ -48,8 +49,10 @@ export interface MapleEntry {
   readonly entry: Pointer;
 }
 
-/** A plan and the nodes that are kept for it. */
+/** What a store will do, and the nodes that are kept for it. */
 export interface Reserved {
+  readonly leaf: LeafStore | null;
+  /** Null when `leaf` says it all, or nothing changes. */
   readonly plan: Plan | null;
   readonly nodes: NodeRef[];
 }
@@ -60,6 +63,7 @@ export class MapleTrees extends MapleReaders {
   /** The word that names the cache of nodes. */
   declare private readonly cacheAt: Pointer;
   declare private readonly planner: MaplePlanner;
+  declare private readonly leafStores: LeafStores;
   declare private readonly freeFunction: FunctionId;
 
   constructor(parts: { rcu: Rcu; slabs: SlabCaches; functions: Functions; slot: Slot }) {
@@ -68,6 +72,7 @@ export class MapleTrees extends MapleReaders {
     this.slabs = parts.slabs;
     this.cacheAt = parts.slot.address + MapleGlobals.nodeCache;
     this.planner = new MaplePlanner(this.memory, this);
+    this.leafStores = new LeafStores(this.memory);
     this.freeFunction = parts.functions.register("mt_free_rcu", (_cpu, head) =>
       this.slabs.free(this.cache, head - MapleDead.rcu),
     );
@@ -96,21 +101,25 @@ export class MapleTrees extends MapleReaders {
    * the tree must not change.  Linux: mas_preallocate.
    */
   reserve(at: MapleTreeRef, first: number, last: number, entry: Pointer, gfp: number): Reserved | null {
-    const plan = this.planner.plan(at, first, last, entry);
+    if (!(first >= 0 && first <= last && last <= MAX_INDEX))
+      bug(`maple tree: range ${first} to ${last}: valid are 0 to ${MAX_INDEX}, in order`);
+    const leaf = this.leafStores.plan(at, first, last, entry);
+    const plan = leaf === null ? this.planner.plan(at, first, last, entry) : null;
     const nodes: NodeRef[] = [];
-    for (let left = plan === null ? 0 : countNodes(plan.top); left > 0; left--) {
+    for (let left = leaf !== null ? 1 : plan === null ? 0 : countNodes(plan.top); left > 0; left--) {
       const fresh = this.slabs.alloc(this.cache, gfp);
       if (fresh === 0) {
-        this.abandon({ plan, nodes });
+        this.abandon({ leaf, plan, nodes });
         return null;
       }
       nodes.push(fresh);
     }
-    return { plan, nodes };
+    return { leaf, plan, nodes };
   }
 
   /** Stores what was reserved.  Linux: mas_store_prealloc. */
-  commit({ plan, nodes }: Reserved): void {
+  commit({ leaf, plan, nodes }: Reserved): void {
+    if (leaf !== null) this.commitLeaf(leaf, nodes[0]);
     if (plan === null) return;
     const { memory } = this;
     const { above, top, dead } = plan;
@@ -121,6 +130,17 @@ export class MapleTrees extends MapleReaders {
     if (parent === undefined) memory.store(plan.tree + tree.root, link);
     else memory.store(this.slotAt(parent.at, parent.slot), link);
     for (const old of dead) this.bury(old);
+  }
+
+  private commitLeaf(store: LeafStore, fresh: NodeRef): void {
+    const { memory } = this;
+    this.leafStores.write(store, fresh);
+    if (store.link !== store.tree + tree.root) {
+      const above = this.planner.path(store.tree, store.first).slice(0, -1);
+      this.updateGaps(above, this.longestGap(fresh, store.leafFirst, store.leafLast));
+    }
+    memory.store(store.link, fresh);
+    this.bury(store.old);
   }
 
   /** Linux: mas_destroy. */

@@ -39,6 +39,8 @@ export const pagesOption = (pages: number): OptionDescription => ({
 export interface UserSpaces {
   /** One, or one a CPU. */
   readonly mms: readonly MmRef[];
+  /** In each the address of a page that stays. */
+  readonly libraries: readonly number[];
   /** Memory files: one a CPU, or as many as were asked for. */
   readonly files: readonly FileRef[];
   /** Pages that were free or slabs when the address spaces were there, and empty. */
@@ -68,8 +70,8 @@ export function makeSpaces(
   });
   const made = Array.from({ length: files }, () => makeFile(kernel, filePages));
   const pages = freeAndSlabPages(kernel);
-  for (const mm of mms) mapLibrary(kernel, mm);
-  return { mms, files: made, pages };
+  const libraries = mms.map((mm) => mapLibrary(kernel, mm));
+  return { mms, libraries, files: made, pages };
 }
 
 /** A memory file of so many holes. */
@@ -84,11 +86,12 @@ function makeFile({ processes }: Kernel, pages: number): FileRef {
  * A page that stays, above where mappings are placed: in a real process libraries are there, and so page tables do not
  * come and go with every region.
  */
-function mapLibrary({ processes }: Kernel, mm: MmRef): void {
+function mapLibrary({ processes }: Kernel, mm: MmRef): number {
   const flags = MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.POPULATE;
   const request = { address: 0, bytes: PAGE_BYTES, prot: Prot.READ, flags, file: null, offset: 0 };
   const start = processes.calls.mmap(mm, request);
   if (start < 0) bug(`mmap of a page gives ${start}`);
+  return start;
 }
 
 /** Throws a UsageError when what all CPUs touch at once cannot be had: `regions` regions of `pages` pages each. */
@@ -114,8 +117,9 @@ export function emptySpaces(kernel: Kernel, { mms }: Pick<UserSpaces, "mms">): v
 }
 
 /** Nothing is left of what was mapped; ends the files and the address spaces. */
-export function endSpaces(kernel: Kernel, { mms, files, pages }: UserSpaces): void {
+export function endSpaces(kernel: Kernel, { mms, libraries, files, pages }: UserSpaces): void {
   checkSpaces(kernel);
+  for (const [i, mm] of mms.entries()) kernel.processes.calls.munmap(mm, libraries[i], PAGE_BYTES);
   for (const file of files) kernel.processes.files.put(file);
   kernel.rcu.barrier();
   kernel.cpu.endOperation();

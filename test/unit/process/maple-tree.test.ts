@@ -129,8 +129,8 @@ describe("one store", () => {
     const tree = newTree();
     for (let i = 0; i < 40; i++) tree.store(10 * i, 10 * i + 4, i + 1);
     const { trees, at } = tree;
-    expect(trees.reserve(at, 30, 34, 4, Gfp.KERNEL)).toEqual({ plan: null, nodes: [] });
-    expect(trees.reserve(at, 36, 38, 0, Gfp.KERNEL)).toEqual({ plan: null, nodes: [] });
+    expect(trees.reserve(at, 30, 34, 4, Gfp.KERNEL)).toEqual({ leaf: null, plan: null, nodes: [] });
+    expect(trees.reserve(at, 36, 38, 0, Gfp.KERNEL)).toEqual({ leaf: null, plan: null, nodes: [] });
     expect(trees.reserve(at, 30, 34, 99, Gfp.KERNEL)).toMatchObject({
       plan: { top: 99, dead: [] },
       nodes: [],
