@@ -1,7 +1,7 @@
 /** An error as plain data: a thrown one loses its fields when it crosses between threads. */
 
 import { KernelBug, UsageError } from "../memory/bug.ts";
-import { Deadlock, Nondeterminism, StepLimit } from "../schedule/endings.ts";
+import { Deadlock, Nondeterminism, StepLimit } from "../memory/endings.ts";
 import type { Fault } from "./program.ts";
 
 /** `report` says who holds and waits for what; `inCheck`: the program's own check threw. */

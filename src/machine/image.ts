@@ -17,6 +17,7 @@ import { KernelStacks } from "../mm/stacks/kernel-stacks.ts";
 import { Vmalloc } from "../mm/vmap/vmalloc.ts";
 import type { VmapSlots } from "../mm/vmap/vmap-parts.ts";
 import { Processes, type ProcessSlots } from "../process/processes.ts";
+import { declareTasks, type TaskSlots } from "../process/tasks/task-layout.ts";
 import { Functions } from "../sync/functions.ts";
 import { type CallSlots, CrossCalls } from "../sync/ipi.ts";
 import { OnlineCpus } from "../sync/online.ts";
@@ -46,6 +47,8 @@ export interface KernelImage {
   readonly kmalloc: Slot;
   readonly vmap: VmapSlots;
   readonly processes: ProcessSlots;
+  /** Of programs: a CPU's own task is in `tasks`. */
+  readonly tasksOfPrograms: TaskSlots;
   readonly failslab: Slot;
   readonly paging: PagingSlots;
 }
@@ -78,6 +81,7 @@ export function declareKernel(topology: Topology, boot: ImageOptions, slab: Slab
     kmalloc: Kmalloc.declare(layout),
     vmap: Vmalloc.declare(layout),
     processes: Processes.declare(layout),
+    tasksOfPrograms: declareTasks(layout),
     failslab: Failslab.declare(layout),
     paging: Paging.declare(layout),
   };

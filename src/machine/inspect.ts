@@ -12,6 +12,7 @@ import { checkKmalloc } from "../mm/slab/check-kmalloc.ts";
 import { checkSlabs } from "../mm/slab/check-slabs.ts";
 import { checkVmap } from "../mm/vmap/check-vmap.ts";
 import { checkSpaces } from "../process/check-spaces.ts";
+import { checkTasks } from "../process/tasks/check-tasks.ts";
 import { reportNamed } from "../procfs/reports.ts";
 import { checkSpinLocks } from "../sync/spinlock.ts";
 import type { Kernel } from "./kernel.ts";
@@ -61,6 +62,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
   checkTables(paging.tables, pages.frames.nodeCount);
   checkTlbs(paging, kernel.cpu.tlb, kernel.masks);
   checkSpaces(kernel);
+  checkTasks(kernel);
   return {
     freePages,
     passed: [
@@ -79,6 +81,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
       "page tables",
       "TLBs",
       "address spaces",
+      "tasks",
     ],
   };
 }

@@ -6,7 +6,7 @@
 
 import type { Cpu } from "../hardware/cpu.ts";
 import type { Topology } from "../hardware/topology.ts";
-import { UsageError } from "../memory/bug.ts";
+import { bug, UsageError } from "../memory/bug.ts";
 import { Control } from "../memory/control.ts";
 import type { Memory } from "../memory/memory.ts";
 import { Regions } from "../memory/regions.ts";
@@ -31,6 +31,7 @@ import { KernelStacks } from "../mm/stacks/kernel-stacks.ts";
 import type { KernelVirtual } from "../mm/vmap/kernel-virtual.ts";
 import { Vmalloc } from "../mm/vmap/vmalloc.ts";
 import { Processes } from "../process/processes.ts";
+import type { TaskScheduler } from "../process/tasks/task-scheduler.ts";
 import { passGate } from "../schedule/gate.ts";
 import { Barriers } from "../sync/barrier.ts";
 import { Completions } from "../sync/completion.ts";
@@ -128,6 +129,7 @@ export class Kernel {
   /** CPUs that run programs. */
   declare readonly cpus: number;
   declare readonly seed: number;
+  private taskScheduler: TaskScheduler | null = null;
   private lines: string[] = [];
   private render: ((kernel: Kernel, name: string) => string) | null = null;
   declare private readonly control: Int32Array;
@@ -190,6 +192,20 @@ export class Kernel {
     const { vmSettings } = parts.config;
     this.processes = new Processes({ ...this, locks, slots: image.processes, vmSettings });
     installTick(cpu, this.rcu, this.pages, this.slabs);
+  }
+
+  /** Tasks of programs: for modules that export `needs`. */
+  get scheduler(): TaskScheduler {
+    const why = 'a module that uses kernel.scheduler exports `needs = ["scheduler"]`';
+    return this.taskScheduler ?? bug(`cpu ${this.cpu.id}: the scheduler is not loaded: ${why}`);
+  }
+
+  get hasScheduler(): boolean {
+    return this.taskScheduler !== null;
+  }
+
+  installScheduler(scheduler: TaskScheduler): void {
+    this.taskScheduler = scheduler;
   }
 
   /** Access at kernel virtual addresses, through the TLB and the tables. */

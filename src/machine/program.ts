@@ -2,7 +2,8 @@
  * What runs on a machine, and what a run returns.
  *
  * A *kernel module* is a TypeScript file that imports only types from smpsim and gets everything by argument.  Its
- * `run` executes on every CPU at once, each on its own thread.
+ * `run` executes on every CPU at once, each on its own thread.  A *user program* is a file without `run` that exports
+ * `main`: see user-program.
  */
 
 import type { Shape } from "../memory/shape.ts";
@@ -20,6 +21,8 @@ export interface KernelModule {
   readonly describe?: WorkloadDescription | ScenarioDescription;
   /** Whether it reads reports while it runs (`kernel.proc`): they are loaded before. */
   readonly reports?: boolean;
+  /** Parts of the kernel that a thread loads only for modules that ask for them. */
+  readonly needs?: readonly "scheduler"[];
   /** On the boot CPU alone, before the others start.  What it returns is given to `run` and `check` (plain data). */
   setup?(kernel: Kernel, options: ProgramOptions): unknown;
   /**

@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { UsageError } from "../memory/bug.ts";
 import { resolveOptions, type WorkloadDescription } from "../workloads/description.ts";
 import type { KernelModule, ProgramOptions } from "./program.ts";
+import { USER_PROGRAM } from "./user-program-options.ts";
 
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
 const WORKLOADS = new URL("../workloads/", import.meta.url);
@@ -44,7 +45,9 @@ export function resolveProgram(program: string): string {
 /** What the module at `moduleUrl` says about itself; null when it says nothing, or when only a CPU can load it. */
 export async function describeProgram(moduleUrl: string): Promise<WorkloadDescription | null> {
   try {
-    const { describe } = (await import(moduleUrl)) as Partial<KernelModule>;
+    const module = (await import(moduleUrl)) as Partial<KernelModule> & { readonly main?: unknown };
+    const { describe } = module;
+    if (module.run === undefined && module.main !== undefined) return USER_PROGRAM;
     return describe !== undefined && "options" in describe ? describe : null;
   } catch {
     // The CPUs load it too, and theirs is the error with a place in the run's report.

@@ -41,28 +41,28 @@ async function execute(task: CpuTask): Promise<unknown> {
       return bootAnswer(thread);
     }
     case "setup": {
-      const module = await importModule(task);
+      const module = await moduleFor(task);
       return alone(task, (t) => module.setup?.(t.kernel, task.options) ?? null);
     }
     case "check": {
-      const module = await importModule(task);
+      const module = await moduleFor(task);
       return alone(
         task,
         (t) => module.check?.(t.kernel, task.options, task.values, task.shared, t.local) ?? null,
       );
     }
     case "run": {
-      const module = await importModule(task);
+      const module = await moduleFor(task);
       return run(threadOf(task.id), module, task);
     }
     case "join": {
-      const module = await importModule(task);
+      const module = await moduleFor(task);
       return alone(task, (t) => join(t, module, task));
     }
     case "prepare":
       return ofCampaigns().prepareCampaign(threadOf(task.id), task.campaign);
     case "explore": {
-      const module = await importModule(task);
+      const module = await moduleFor(task);
       return ofCampaigns().explorePart(threadOf(task.id), module, task);
     }
     case "inspect": {
@@ -197,15 +197,33 @@ function threadOf(id: number): CpuThread {
   return thread;
 }
 
-async function importModule(task: TaskOfMachine & { readonly moduleUrl: string }): Promise<KernelModule> {
-  const url = task.moduleUrl;
-  const module = (await import(url)) as KernelModule;
-  if (typeof module.run !== "function") {
-    throw new KernelBug(`${url} exports no function "run(kernel, options, shared)"`);
+/** The module, and what it needs of the kernel, on this CPU's thread. */
+async function moduleFor({
+  id,
+  moduleUrl,
+}: {
+  readonly id: number;
+  readonly moduleUrl: string;
+}): Promise<KernelModule> {
+  const module = await importModule(moduleUrl);
+  const { kernel } = threadOf(id);
+  if (module.needs?.includes("scheduler") && !kernel.hasScheduler) {
+    const { TaskScheduler } = await import("../process/tasks/task-scheduler.ts");
+    kernel.installScheduler(new TaskScheduler(kernel));
   }
-  if (module.reports === true)
-    threadOf(task.id).kernel.installReports((await import("./inspect.ts")).renderReport);
+  if (module.reports === true) kernel.installReports((await import("./inspect.ts")).renderReport);
   return module;
+}
+
+async function importModule(url: string): Promise<KernelModule> {
+  const module = (await import(url)) as KernelModule & { readonly main?: unknown };
+  if (typeof module.run === "function") return module;
+  if (module.main === undefined)
+    throw new KernelBug(
+      `${url} exports neither a function "run(kernel, options, shared)" nor a program "main(user)"`,
+    );
+  const { userProgramModule } = await import("./user-program.ts");
+  return userProgramModule({ ...module });
 }
 
 function failed(error: unknown, task: CpuTask): CpuAnswer {

@@ -2,8 +2,12 @@
 
 export const Errno = {
   EPERM: 1,
+  ENOENT: 2,
+  ESRCH: 3,
+  EINTR: 4,
   ENXIO: 6,
   EBADF: 9,
+  ECHILD: 10,
   EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,

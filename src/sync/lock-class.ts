@@ -69,10 +69,12 @@ export const LockClass = {
   VMA: 59,
   NODE_BARN: 60,
   INODE_RWSEM: 61,
+  SIGLOCK: 62,
+  PIDMAP: 63,
 } as const;
 
 /** Classes, unused numbers included: ids are 0 to LOCK_CLASSES - 1. */
-export const LOCK_CLASSES = 62;
+export const LOCK_CLASSES = 64;
 
 const NAMES: Readonly<Record<number, string>> = {
   [LockClass.NONE]: "(no class)",
@@ -106,6 +108,8 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.INODE]: "&xa->xa_lock",
   [LockClass.INODE_RWSEM]: "&sb->s_type->i_mutex_key",
   [LockClass.FUTEX]: "&hb->lock",
+  [LockClass.SIGLOCK]: "&sighand->siglock",
+  [LockClass.PIDMAP]: "pidmap_lock",
   [LockClass.DEFERRED_SPLIT]: "&ds_queue->split_queue_lock",
   [LockClass.TIMER]: "&base->lock",
   [LockClass.SEQLOCK]: "&sl->lock",

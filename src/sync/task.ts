@@ -1,33 +1,44 @@
 /**
- * The core of struct task: who runs here, and in which allocation context.
+ * struct task, and who runs here in which allocation context; `current` is a register of the CPU.
  *
- * One task a CPU, the one that runs programs; `current` is a register of the CPU.  How a task sleeps is `Sleepers`'s.
+ * Each CPU has a task of its own, where boot puts it: it runs kernel modules, and in the scheduler's loop it is the CPU's
+ * idle task.  That of CPU 0 is init: it has the orphans.  All other tasks are objects: process/tasks.  Only tasks of
+ * programs are switched; a kernel lock that a task sleeps for halts the CPU: see `Sleepers`.
  *
  * The context flags say what an allocation may do on behalf of this task whatever its gfp flags say: without them a
  * filesystem that allocates below its own locks would need to pass GFP_NOFS down every call.
  *
  * Linux: include/linux/sched.h, include/linux/sched/mm.h.
+ * Differs: a pid is a number that a hash of tasks finds; there is no struct pid, and there are no namespaces.
  */
 
 import type { Cpu } from "../hardware/cpu.ts";
 import { bug } from "../memory/bug.ts";
 import type { ImageLayout, PerCpuSlot } from "../memory/image.ts";
+import { ListHead } from "../memory/list.ts";
 import type { Memory } from "../memory/memory.ts";
-import { align, array, struct, word } from "../memory/struct.ts";
+import { align, array, embed, float64, struct, word } from "../memory/struct.ts";
 import { LINE_WORDS, type Pointer } from "../memory/units.ts";
+import { cpuMask } from "./cpumask.ts";
+import { RcuHead } from "./rcu-callbacks.ts";
+import { SpinLock } from "./spinlock-layout.ts";
+import { WaitQueueEntry } from "./wait-queue.ts";
 
 /** Bytes of a task's name, the final 0 included.  Linux: TASK_COMM_LEN. */
 export const TASK_NAME_BYTES = 16;
+/** Integers that a program is given, and those that a step program has. */
+export const TASK_ARGUMENTS = 6;
+export const TASK_REGISTERS = 16;
 
 export const Task = struct("task", {
   /** TaskFlag bits, written by the task itself. */
   flags: word("owner-cpu", "flags"),
-  pid: word("boot"),
-  cpu: word("hint:owner-cpu"),
+  pid: word("hint:lock:tasklist_lock"),
+  cpu: word("hint:lock:rq.lock"),
   /** The address space it runs in; 0 for a kernel thread. */
-  mm: word("hint:owner-cpu", "pointer:mm"),
-  /** The address space whose tables are loaded, borrowed by a kernel thread. */
-  activeMm: word("owner-cpu", "pointer:mm"),
+  mm: word("hint:owner-cpu", "pointer:mm_struct"),
+  /** The address space whose tables are loaded, borrowed by a kernel thread; 0 is the kernel's own. */
+  activeMm: word("owner-cpu", "pointer:mm_struct"),
   name: array(TASK_NAME_BYTES / 4, "owner-cpu", "bytes"),
   /** Faults that needed no input, and those that did.  Linux: min_flt, maj_flt. */
   minFlt: word("owner-cpu", "counter"),
@@ -36,8 +47,73 @@ export const Task = struct("task", {
   mempolicy: word("owner-cpu", "pointer:mempolicy"),
   /** The node that gave the last page of an interleaving policy.  Linux: il_prev. */
   interleavePrevious: word("owner-cpu"),
-  /** Lowest word of its kernel stack. */
+  /** Lowest word of its kernel stack: a CPU's own task has one, all others run on that. */
   stack: word("boot", "pointer:word"),
+
+  /** TaskState.  Linux: __state. */
+  state: word("atomic", "flags"),
+  /** 1 while a CPU runs it, until that CPU has switched to the next. */
+  onCpu: word("atomic"),
+  /** OnRq: on a run queue, running there, or moved between two. */
+  onRq: word("atomic"),
+  /** ThreadFlag bits, which others set.  Linux: thread_info.flags. */
+  threadFlags: word("atomic", "flags"),
+  /** On its run queue while it is able to run and does not. */
+  queued: embed(ListHead, "lock:rq.lock"),
+  /** Held to wake it, and to say where it may run.  Linux: pi_lock. */
+  wakeLock: embed(SpinLock, "atomic"),
+  cpusMask: cpuMask("atomic"),
+  switchesVoluntary: word("hint:owner-cpu", "counter"),
+  switchesInvoluntary: word("hint:owner-cpu", "counter"),
+  migrations: word("hint:lock:rq.lock", "counter"),
+  /** When it was last put on its CPU, and for how long it has run before.  Linux: exec_start, sum_exec_runtime. */
+  execStartNs: float64("hint:owner-cpu"),
+  runtimeNs: float64("hint:owner-cpu"),
+  startNs: float64("boot"),
+
+  /** What it runs: ProgramForm, place in the table of programs, the integers it was given. */
+  form: word("owner-cpu"),
+  program: word("owner-cpu"),
+  /** Whether it has run: a plain function or generator is bound to its CPU then. */
+  isStarted: word("hint:owner-cpu", "flags"),
+  argumentCount: word("owner-cpu", "counter"),
+  /** The system call in which it waits: see process/tasks/blocking-calls. */
+  blockedCall: word("owner-cpu"),
+  arguments: float64("owner-cpu", TASK_ARGUMENTS),
+  /** A step program's, while no CPU runs it. */
+  registers: float64("owner-cpu", TASK_REGISTERS),
+
+  tgid: word("hint:lock:tasklist_lock"),
+  /** Next in its place of the pid hash. */
+  hashNext: word("rcu:tasklist_lock", "pointer:task"),
+  /** On the list of all processes, by their group leaders. */
+  processes: embed(ListHead, "rcu:tasklist_lock"),
+  groupLeader: word("hint:lock:tasklist_lock", "pointer:task"),
+  signal: word("rcu:tasklist_lock", "pointer:signal_struct"),
+  /** On `signal.threads`. */
+  thread: embed(ListHead, "rcu:tasklist_lock"),
+  parent: word("rcu:tasklist_lock", "pointer:task"),
+  children: embed(ListHead, "lock:tasklist_lock"),
+  sibling: embed(ListHead, "lock:tasklist_lock"),
+  /** 0, or EXIT_ZOMBIE, EXIT_DEAD. */
+  exitState: word("atomic", "flags"),
+  /** As wait returns it: signal, or status << 8. */
+  exitCode: word("hint:owner-cpu"),
+  /** What its parent gets when it ends; -1: nobody waits for it.  Linux: exit_signal. */
+  exitSignal: word("lock:tasklist_lock"),
+  /** Bit n - 1: signal n is pending. */
+  pendingSignals: word("atomic", "flags"),
+  /** In a user's memory: cleared, and a futex there woken, when it ends; 0 none.  Linux: clear_child_tid. */
+  clearChildTid: float64("owner-cpu"),
+  usage: word("atomic", "counter"),
+  wait: embed(WaitQueueEntry, "lock:wait_queue.lock"),
+
+  /** Where it waits, what for, and in which bucket it is queued; bucket 0: it has been woken.  Linux: futex_q. */
+  futexBucket: word("atomic", "pointer:futex_hash_bucket"),
+  futexObject: word("owner-cpu"),
+  futexOffset: float64("owner-cpu"),
+  futexLink: embed(ListHead, "lock:futex_hash_bucket.lock"),
+  rcu: embed(RcuHead, "holder"),
   end: align(LINE_WORDS),
 });
 const task = Task;

@@ -10,8 +10,8 @@
 
 import { MachineStopped, witnessBugs } from "../../memory/bug.ts";
 import { Control } from "../../memory/control.ts";
+import { Nondeterminism } from "../../memory/endings.ts";
 import { splitmix32 } from "../../memory/random.ts";
-import { Nondeterminism } from "../endings.ts";
 import type { DirtyPages } from "./dirty-pages.ts";
 import { explore } from "./state.ts";
 import type { Strategy } from "./strategy.ts";

@@ -14,11 +14,11 @@
 import type { Cpu } from "../../hardware/cpu.ts";
 import { KernelBug, MachineStopped } from "../../memory/bug.ts";
 import { CpuControl, cpuControl } from "../../memory/control.ts";
+import { Deadlock, StepLimit } from "../../memory/endings.ts";
 import { shape } from "../../memory/shape.ts";
 import { TraceEvent } from "../../memory/trace.ts";
 import type { Turn } from "../../memory/turn.ts";
 import { awaitBaton, giveBaton } from "../baton.ts";
-import { Deadlock, StepLimit } from "../endings.ts";
 import { explore, exploreCpu, exploreCpuBase, MAX_TAPE_ENTRIES, Status } from "./state.ts";
 import type { StepLog } from "./step-log.ts";
 import { NEVER, type Strategy, TIMED_OUT } from "./strategy.ts";

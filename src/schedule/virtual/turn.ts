@@ -16,9 +16,9 @@
 import type { Cpu } from "../../hardware/cpu.ts";
 import { MachineStopped } from "../../memory/bug.ts";
 import { Control, CpuControl, cpuControl } from "../../memory/control.ts";
+import { Deadlock } from "../../memory/endings.ts";
 import type { Turn } from "../../memory/turn.ts";
 import { awaitBaton, giveBaton } from "../baton.ts";
-import { Deadlock } from "../endings.ts";
 import { ClockTree } from "./clock-tree.ts";
 import type { Costs } from "./costs.ts";
 import { VirtualCpu, VirtualShared, VirtualStatus, virtualCpuBase } from "./state.ts";

@@ -1,6 +1,6 @@
 /** How a serial scheduler ends a run that cannot go on.  Apart, so that who tells them apart loads no scheduler. */
 
-import { KernelBug } from "../memory/bug.ts";
+import { KernelBug } from "./bug.ts";
 
 /** No CPU can go on although programs have not ended. */
 export class Deadlock extends KernelBug {}
