@@ -42,6 +42,11 @@ export class AnonPages {
     return this.pages.allocPage(Gfp.HIGHUSER_MOVABLE | GfpFlag.ZERO);
   }
 
+  /** A page for a user that will be a copy of another, or 0.  Linux: folio_prealloc without need_zero. */
+  makeForCopy(): Pfn {
+    return this.pages.allocPage(Gfp.HIGHUSER_MOVABLE);
+  }
+
   /**
    * The first mapping of a new page, at `address` of `area`.  Nobody else knows the page until its entry is stored: all
    * is written plainly.  Linux: folio_add_new_anon_rmap.

@@ -258,12 +258,13 @@ export class Faults {
     const { anonPages, filePages, rss, pages, shootdown } = this.parts;
     const { mm, area, address } = fault;
     const prepared = this.prepare(fault);
-    const fresh = prepared === DONE ? anonPages.makeZeroed() : 0;
+    const isCopy = old !== 0;
+    const fresh = prepared !== DONE ? 0 : isCopy ? anonPages.makeForCopy() : anonPages.makeZeroed();
     if (fresh === 0) {
       if (old !== 0) pages.putPage(old);
       return prepared === DONE ? OOM : prepared;
     }
-    if (old !== 0) memory.copy(frameOf(fresh), frameOf(old), FRAME_WORDS);
+    if (isCopy) memory.copy(frameOf(fresh), frameOf(old), FRAME_WORDS);
     const pmd = tables.pmdOffset(contextOf(mm), address);
     const at = pmd === 0 ? 0 : tables.pteOffsetMapLock(pmd, address);
     reached("cow-no-recheck");

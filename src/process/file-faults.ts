@@ -104,7 +104,7 @@ export class FileFaults {
     const { mm, area, address } = fault;
     const prepared = steps.prepare(fault);
     if (prepared !== DONE) return prepared;
-    const own = anonPages.makeZeroed();
+    const own = anonPages.makeForCopy();
     if (own === 0) return OOM;
     const pfn = this.bring(fault);
     if (pfn < 0) {
