@@ -26,6 +26,7 @@ import {
   type LineWord,
   type StructShare,
 } from "./line-report.ts";
+import { registerObjects } from "./object-regions.ts";
 
 /** Fields listed for a kind of structure. */
 const FIELDS_KEPT = 6;
@@ -39,6 +40,7 @@ export function collectLines(
   packed: readonly Float64Array[],
 ): Omit<LineReport, "shareOfTime"> {
   const ram = new Int32Array(machine.buffers.ram);
+  registerObjects(kernel, ram);
   const nameOf = wordNamer(kernel, ram);
   const costs = new Map<number, number>();
   const structs = new Structs(kernel.regions, ram);

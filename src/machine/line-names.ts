@@ -3,6 +3,7 @@
 import type { Place, Region } from "../memory/regions.ts";
 import { FRAME_WORDS, type Pointer, pfnOf, WORD_BYTES } from "../memory/units.ts";
 import { NODE_STAT_NAMES, NUMA_STAT_NAMES, ZONE_STAT_NAMES } from "../mm/pages/counters.ts";
+import { Page, PageType } from "../mm/pages/page.ts";
 import { ZONE_SLOTS } from "../mm/pages/page-flags.ts";
 import { ZONE_NAMES } from "../mm/pages/zone-index.ts";
 import type { Kernel } from "./kernel.ts";
@@ -61,7 +62,7 @@ export function wordNamer(kernel: Kernel, ram: Int32Array): (address: Pointer) =
   const read = (address: Pointer): number => ram[address];
   return (address) => {
     const place = kernel.regions.find(address, read);
-    return place === null ? frameName(address) : placeName(kernel, place);
+    return place === null ? frameName(kernel, ram, address) : placeName(kernel, place);
   };
 }
 
@@ -95,13 +96,21 @@ function elementNamed({ path, part, field }: Place): string {
   return name === undefined ? path : `${match[1]}[${name}]`;
 }
 
+/** What frames of a kind hold. */
+const CONTENTS: Readonly<Record<number, string>> = {
+  [PageType.PAGE_TABLE]: "page tables",
+  [PageType.ANON]: "pages of programs",
+  [PageType.FILE]: "pages of files",
+};
+
 /** A word that no region covers: the contents of a page frame. */
-function frameName(address: Pointer): WordName {
+function frameName({ pages }: Kernel, ram: Int32Array, address: Pointer): WordName {
+  const type = ram[pages.frames.pageOf(pfnOf(address)) + Page.type] & 0xff;
   const object = `frame ${pfnOf(address)}`;
   const text = `${object}+0x${((address % FRAME_WORDS) * WORD_BYTES).toString(16)}`;
   return {
     object,
-    struct: "contents of frames",
+    struct: CONTENTS[type] ?? "contents of frames",
     path: "",
     text,
     unit: text,
