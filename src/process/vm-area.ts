@@ -35,16 +35,19 @@ export const VmArea = struct("vm_area_struct", {
   /** Not in the tree any more. */
   detached: word("rcu:mmap_lock", "flags"),
   lock: word("holder", "pointer:vma_lock"),
-  /** Its lock in the form of Linux 6.15: see vma-refcount.  Linux: vm_refcnt. */
-  refcount: word("atomic", "counter"),
+  /** In the tree of its file's mappings.  Linux: there always, from vma_link_file to unlink_file_vma. */
+  isLinked: word("lock:i_mmap_lock", "flags"),
   file: word("rcu:mmap_lock", "pointer:file"),
   /** Which table of functions it has; 0 is private anonymous memory. */
   ops: word("rcu:mmap_lock"),
   policy: word("rcu:mmap_lock", "pointer:mempolicy"),
   /** Set once while mmap_lock is held for reading, under page_table_lock. */
   anonVma: word("hint:mmap_lock", "pointer:anon_vma"),
-  /** In the tree of its file's mappings.  Linux: there always, from vma_link_file to unlink_file_vma. */
-  isLinked: word("lock:i_mmap_lock", "flags"),
+  /**
+   * Its lock in the form of Linux 6.15: see vma-refcount.  Begins the second line: what faults read of the first is not
+   * taken away by those who count.  Linux: vm_refcnt, ____cacheline_aligned_in_smp.
+   */
+  refcount: word("atomic", "counter"),
   /** List head: its anon_vma_chains. */
   chain: array(2, "lock:mmap_lock", "pointer:list_head"),
   /** In the file's tree of mappings. */
