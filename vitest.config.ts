@@ -24,7 +24,7 @@ export default defineConfig({
     pool: "forks",
     allowOnly: false,
     restoreMocks: true,
-    // Tests load modules as the CPU threads do: by Node's own import, types stripped, nothing rewritten.
+    // Tests load modules by Node's own import: types stripped, nothing rewritten.
     experimental: { viteModuleRunner: false, nodeLoader: false },
     setupFiles: ["./test/support/progress.ts"],
     reporters: ["default", new StallReporter()],

@@ -270,6 +270,7 @@ export class Machine {
       if (answers[0].ok) this.begun(answers[0].value as BootAnswer);
       const { virtual, buffers } = this.parts;
       if (virtual !== null) placePerCpuChunks(virtual.chunkNodes, this.config.topology, buffers.ram);
+      await this.pool.keepCode();
       return;
     }
     this.state = "dead";

@@ -6,11 +6,15 @@
  * of the same shape.
  */
 
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Piscina } from "piscina";
 import { type Shape, type ShapeCarrier, shapeKey } from "../memory/shape.ts";
-import { type ModuleCarrier, moduleTable } from "./module-table.ts";
+import {
+  type CompiledModules,
+  cacheFolder,
+  keepCode,
+  type ModuleCarrier,
+  moduleTable,
+} from "./module-table.ts";
 import { notPinned, type PinnedThreads, type Pinning, pinThreads } from "./pin.ts";
 import type { CpuAnswer, CpuTask } from "./task.ts";
 
@@ -20,6 +24,8 @@ const CPU_WORKER = new URL(`../../workers/cpu.${extension}`, import.meta.url);
 const KEPT_POOLS = 4;
 
 const idle: CpuPool[] = [];
+/** Shapes whose modules' code has been asked for. */
+const asked = new Set<string>();
 
 export class CpuPool {
   readonly size: number;
@@ -64,7 +70,7 @@ export class CpuPool {
    * threads without a CPU sleep and take no part.
    */
   static acquire(shape: Shape, size: number, heapMiB: number): CpuPool {
-    process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), "smpsim-compile-cache");
+    cacheFolder();
     const key = CpuPool.keyOf(shape, heapMiB);
     const isLarger = shape.mode === "virtual";
     const fits = idle.filter(
@@ -91,6 +97,14 @@ export class CpuPool {
       this.poisoned = true;
       throw error;
     }
+  }
+
+  /** Keeps the code of modules that threads of this shape are the first to use; at rest. */
+  async keepCode(): Promise<void> {
+    if (asked.has(this.key)) return;
+    asked.add(this.key);
+    const answer = await this.send({ kind: "code", cpu: 0 });
+    if (answer.ok) keepCode(answer.value as CompiledModules);
   }
 
   /** Pins threads to one host core, once for the pool's life, or lets all go: for pools of a serial mode. */

@@ -22,10 +22,13 @@ import type { BootAnswer, CpuAnswer, CpuTask, RunValue } from "./task.ts";
 /** The part for campaigns, on threads of explore mode. */
 const campaigns = shape.mode === "explore" ? await import("./explore-serve.ts") : null;
 
+/** All but what the thread does without the kernel. */
+type ServedTask = Exclude<CpuTask, { readonly kind: "code" }>;
+
 const threads = new Map<number, CpuThread>();
 
 /** Executes `task` on this CPU's thread; never rejects. */
-export async function serve(task: CpuTask): Promise<CpuAnswer> {
+export async function serve(task: ServedTask): Promise<CpuAnswer> {
   try {
     return { ok: true, value: await execute(task), threadId };
   } catch (error) {
@@ -33,7 +36,7 @@ export async function serve(task: CpuTask): Promise<CpuAnswer> {
   }
 }
 
-async function execute(task: CpuTask): Promise<unknown> {
+async function execute(task: ServedTask): Promise<unknown> {
   switch (task.kind) {
     case "attach": {
       const thread = attachCpu(task.machine, task.cpu, task.boots);

@@ -147,7 +147,9 @@ export type CpuTask =
       readonly id: number;
       /** Much memory of halted machines has come together: collect it. */
       readonly collect: boolean;
-    };
+    }
+  /** What this thread has compiled itself. */
+  | { readonly kind: "code"; readonly cpu: number };
 
 export type CpuAnswer =
   | { readonly ok: true; readonly value: unknown; readonly threadId: number }
