@@ -119,6 +119,16 @@ export const MACHINE_SETTINGS: Readonly<Record<string, MachineSetting>> = {
     valid: "6.12, 6.18, off",
     help: "what page faults hold: a lock of the VMA in the form of that version of Linux, or mmap_lock alone",
   },
+  shootdown: {
+    type: "text",
+    valid: "ipi, broadcast",
+    help: "how CPUs are told to forget translations: by interrupts, or by a message of the hardware (Linux 6.15)",
+  },
+  tlbBatching: {
+    type: "boolean",
+    valid: "true, false",
+    help: "one TLB flush ends a whole unmapping, not every page of it one",
+  },
   lazyCpumask: {
     type: "boolean",
     valid: "true, false",

@@ -22,14 +22,16 @@ import { shape } from "../memory/shape.ts";
 import type { TraceRing } from "../memory/trace.ts";
 import { TraceEvent } from "../memory/trace.ts";
 import type { Turn } from "../memory/turn.ts";
+import type { CpuHooks } from "./cpu-hooks.ts";
 import { CPU_STATE_WORDS, CpuState, NEED_RESCHED, PREEMPT_NESTING } from "./cpu-state.ts";
 import { KernelStack } from "./kernel-stack.ts";
 import { StackFrame } from "./stack-frames.ts";
 import { Tlb } from "./tlb.ts";
-import { VECTORS } from "./vectors.ts";
+import { SNOOP, VECTORS } from "./vectors.ts";
 
 const state = CpuState;
 const checks = shape.checks;
+const broadcasts = shape.shootdown === "broadcast";
 /** The timer tick: CONFIG_HZ=250. */
 export const TICK_NS = 4_000_000;
 /** Operations between two looks at the clock. */
@@ -37,22 +39,6 @@ const CLOCK_EVERY = 64;
 const NESTING = PREEMPT_NESTING;
 
 export type InterruptHandler = (cpu: Cpu) => void;
-
-/** What the kernel does where a CPU is known to be between two pieces of work.  Installed once, by RCU. */
-export interface CpuHooks {
-  /**
-   * Soft interrupts are pending at the end of an operation, or after interrupts unless they came while preemption was
-   * disabled: no lock is held, interrupts are on.
-   */
-  runSoftirqs(): void;
-  /** The CPU's task is about to sleep, with interrupts on and no lock that spins. */
-  beforeSleep(): void;
-  /** Preemption is possible again after `setNeedResched`; interrupts may be off. */
-  reschedule(): void;
-  /** Before the CPU sleeps and after.  Neither may wait for anything: a kick would be lost. */
-  idleEnter(): void;
-  idleExit(): void;
-}
 
 export interface CpuParts {
   readonly id: number;
@@ -83,6 +69,7 @@ export class Cpu {
   declare private readonly softWord: number;
   private readonly handlers: (InterruptHandler | null)[] = new Array(VECTORS).fill(null);
   private hooks: CpuHooks | null = null;
+  private snoop: (() => void) | null = null;
 
   constructor(parts: CpuParts) {
     this.id = parts.id;
@@ -117,6 +104,11 @@ export class Cpu {
     this.handlers[vector] = handler;
   }
 
+  /** Installs what takes messages to the TLB. */
+  onSnoop(take: () => void): void {
+    this.snoop = take;
+  }
+
   /** Installs what the kernel does between two pieces of work. */
   installHooks(hooks: CpuHooks): void {
     if (this.hooks !== null) bug(`cpu ${this.id}: hooks are installed twice`);
@@ -140,7 +132,7 @@ export class Cpu {
   /** Linux: local_irq_restore.  What came in meanwhile is taken here. */
   irqRestore(before: number): void {
     this.words[this.base + state.irqsEnabled] = before;
-    if (before !== 0 && this.control[this.pendingWord] !== 0) this.takeInterrupts();
+    if (before !== 0 && this.control[this.pendingWord] !== 0) this.takePending();
   }
 
   irqDisable(): void {
@@ -207,8 +199,7 @@ export class Cpu {
 
   /** A poll point: takes pending interrupts if they are enabled.  One plain read when there is none. */
   poll(): void {
-    if (this.control[this.pendingWord] !== 0 && this.words[this.base + state.irqsEnabled] !== 0)
-      this.takeInterrupts();
+    if (this.control[this.pendingWord] !== 0 && (broadcasts || this.irqsEnabled)) this.takePending();
   }
 
   /** Whether an interrupt waits for this CPU, taken or not. */
@@ -346,6 +337,17 @@ export class Cpu {
     bug(`cpu ${this.id}: operation ended with preempt_count ${this.preemptCount}`);
   }
 
+  private takePending(): void {
+    if (broadcasts) this.takeMessages();
+    if (!broadcasts || (this.control[this.pendingWord] !== 0 && this.irqsEnabled)) this.takeInterrupts();
+  }
+
+  private takeMessages(): void {
+    if ((this.control[this.pendingWord] & SNOOP) === 0) return;
+    Atomics.and(this.control, this.pendingWord, ~SNOOP);
+    this.snoop?.();
+  }
+
   private takeInterrupts(): void {
     const { words, base } = this;
     do {
@@ -360,6 +362,10 @@ export class Cpu {
     this.turn.interruptsTaken();
     for (;;) {
       let pending = Atomics.exchange(this.control, this.pendingWord, 0);
+      if (broadcasts && (pending & SNOOP) !== 0) {
+        pending &= ~SNOOP;
+        this.snoop?.();
+      }
       if (pending === 0) break;
       words[base + state.irqsEnabled] = 0;
       words[base + state.hardirqCount]++;

@@ -70,8 +70,8 @@ export class Mmu {
       tlb.forget(low, high, pcid, hasEntry);
       return -1 - code;
     }
-    if (known < 0 && walker.level === 1)
-      tlb.tables.insert(low, high, pcid, pfnOf(walker.entry), walker.upperRights);
+    if (known >= 0) tlb.countWalkCacheHit();
+    else if (walker.level === 1) tlb.tables.insert(low, high, pcid, pfnOf(walker.entry), walker.upperRights);
     const first = walker.pfn & ~((1 << (9 * (walker.level - 1))) - 1);
     const at = tlb.insert(low, high, pcid, first, walker.level, walker.rights);
     return frameOf(tlb.pfnAt(at, low)) + ((address >> 2) & WORD_MASK);

@@ -45,8 +45,8 @@ export function tlbGeometry(mode: Mode): TlbGeometry {
 }
 
 export const TLB_ENTRY_WORDS = 4;
-/** Words before the entries: six counters, float64s, and the register CR3. */
-export const TLB_HEADER_WORDS = 16;
+/** Words before the entries: up to twelve counters, float64s, and the register CR3. */
+export const TLB_HEADER_WORDS = 32;
 
 /** Words of one CPU's TLB: counters, entries, for each set the way that is replaced next, and the page-walk cache. */
 export function tlbWords({ small, large, shared, tables }: TlbGeometry): number {

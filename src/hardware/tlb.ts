@@ -22,6 +22,8 @@ import { shape } from "../memory/shape.ts";
 import { FRAME_WORDS, frameOf, PAGE_BYTES, PAGE_SHIFT, type Pfn, type Pointer } from "../memory/units.ts";
 import { PteBit } from "./page-table-entry.ts";
 import { pageHigh, pageLow } from "./page-walk.ts";
+import { countersBy, TlbCounter, type TlbCounters } from "./tlb-counters.ts";
+import type { TlbEntry } from "./tlb-entry.ts";
 import { TLB_ENTRY_WORDS, TLB_HEADER_WORDS, tlbGeometry, tlbStart, tlbWords } from "./tlb-geometry.ts";
 import { WalkCache } from "./walk-cache.ts";
 
@@ -51,42 +53,30 @@ const PCID_MASK = 0xfff << PCID_SHIFT;
 const HIGH_PAGES = 2 ** 31;
 const { GLOBAL } = PteBit;
 
-/** The counters, in float64s from the start of a TLB. */
-const COUNTERS = ["hits", "sharedHits", "walks", "faults", "flushesAll", "flushesPage"] as const;
-const HITS = 0;
-const SHARED_HITS = 1;
-const WALKS = 2;
-const FAULTS = 3;
-const FLUSHES_ALL = 4;
-const FLUSHES_PAGE = 5;
+const {
+  HITS,
+  SHARED_HITS,
+  WALKS,
+  FAULTS,
+  FLUSHES_ALL,
+  FLUSHES_PAGE,
+  WALK_CACHE_HITS,
+  LARGE_HITS,
+  BROADCASTS,
+} = TlbCounter;
 /** Words behind the counters: the register CR3. */
-const ROOT = 12;
-const PCID = 13;
+const ROOT = 24;
+const PCID = 25;
 /** What the tag of an entry of that PCID begins with. */
-const TAG = 14;
+const TAG = 26;
 /** Not 0 once an entry of a large page was remembered, until everything is forgotten: without, nobody looks for one. */
-const LARGE = 15;
+const LARGE = 27;
 /** An address in two halves, and the bits of the upper one that belong to the lower part of a page number. */
 const HALF = 2 ** 32;
 const UPPER_IN_LOW_BITS = 11;
 const UPPER_IN_LOW = (1 << UPPER_IN_LOW_BITS) - 1;
 const HIGH_MASK = 0x3fff;
 const WORD_MASK = FRAME_WORDS - 1;
-
-export type TlbCounters = Readonly<Record<(typeof COUNTERS)[number], number>>;
-
-/** An entry as a check reads it. */
-export interface TlbEntry {
-  /** Of the page's first byte, without the sign of the kernel's half. */
-  readonly pageLow: number;
-  readonly pageHigh: number;
-  /** 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB. */
-  readonly level: number;
-  readonly pcid: number;
-  readonly isGlobal: boolean;
-  readonly pfn: number;
-  readonly rights: number;
-}
 
 export class Tlb {
   /** Page tables that walks have found. */
@@ -189,12 +179,30 @@ export class Tlb {
     return this.putFirst(page, tag, pfn, rights, size);
   }
 
+  /** A walk began at a page table that the page-walk cache knew. */
+  countWalkCacheHit(): void {
+    this.doubles[this.counters + WALK_CACHE_HITS]++;
+  }
+  /** This CPU has told all others to forget something. */
+  countBroadcast(): void {
+    this.doubles[this.counters + BROADCASTS]++;
+  }
+
   // ---- invalidation ----
 
   /** Forgets everything, global entries too.  Linux: __flush_tlb_all, native_flush_tlb_global. */
   flushAll(): void {
     this.words.fill(0, this.base + SMALL_START, this.base + NEXT_SMALL);
     this.words[this.base + LARGE] = 0;
+    this.tables.flushAll();
+    this.doubles[this.counters + FLUSHES_ALL]++;
+  }
+
+  /** Forgets everything but global entries.  Linux: invpcid_flush_all_nonglobals. */
+  flushNonGlobal(): void {
+    const { words, base } = this;
+    for (let at = base + SMALL_START; at < base + NEXT_SMALL; at += E)
+      if ((words[at + 1] & GLOBAL_TAG) === 0) words[at + 1] = 0;
     this.tables.flushAll();
     this.doubles[this.counters + FLUSHES_ALL]++;
   }
@@ -231,9 +239,7 @@ export class Tlb {
   // ---- reports and checks ----
 
   get counts(): TlbCounters {
-    return Object.fromEntries(
-      COUNTERS.map((name, i) => [name, this.doubles[this.counters + i]]),
-    ) as TlbCounters;
+    return countersBy((position) => this.doubles[this.counters + position]);
   }
 
   /** Whether there is an entry for a page that begins in `bytes` bytes from `start` on; counts nothing. */
@@ -281,7 +287,7 @@ export class Tlb {
     for (let size = 1; size <= most; size++) {
       const at = this.look(LARGE_START, LARGE_MASK, LARGE_WAYS, low, high, pcid, size);
       if (at < 0) continue;
-      this.doubles[this.counters + HITS]++;
+      this.doubles[this.counters + LARGE_HITS]++;
       return at;
     }
     for (let size = 0; size <= most; size++) {

@@ -18,6 +18,8 @@ export const Vector = {
 } as const;
 
 export const VECTORS = 6;
+/** In the pending word: not an interrupt, but a message to the TLB, which is taken with interrupts off, too. */
+export const SNOOP = 1 << 30;
 
 /** Bits of a CPU's soft pending word: what it does when an operation ends, or after an interrupt. */
 export const Softirq = {

@@ -12,6 +12,7 @@ import {
   type Mode,
   type PageLists,
   type Shape,
+  type ShootdownKind,
   type SlabKind,
   type VmaLockKind,
 } from "../memory/shape.ts";
@@ -32,6 +33,7 @@ export const MAX_CPUS = 256;
 const MIN_MEMORY_BYTES = 512 * 1024;
 const LOCKS: readonly string[] = ["tas", "ticket", "queued", "pv"];
 const MODES: readonly string[] = ["parallel", "virtual", "explore"];
+const SHOOTDOWNS: readonly string[] = ["ipi", "broadcast"];
 const PAGE_LISTS: readonly string[] = ["6.12", "6.0", "off"];
 /** Allocators of objects. */
 const VMA_LOCKS: readonly VmaLockKind[] = ["6.12", "6.18", "off"];
@@ -99,6 +101,10 @@ export interface MachineConfig extends TopologyChoice, SlabChoice, VmChoice {
   readonly lazyTlb?: boolean;
   /** A CPU leaves an address space's mask only when a flush finds it there, as Linux 6.14 does.  Default false. */
   readonly lazyCpumask?: boolean;
+  /** How CPUs are told to forget translations: by interrupts ("ipi", the default) or by a message of the hardware ("broadcast"). */
+  readonly shootdown?: ShootdownKind;
+  /** One flush for a whole unmapping or change of rights; false: one for every page.  Default true. */
+  readonly tlbBatching?: boolean;
   /** What page faults hold: a lock of the VMA, the default, or mmap_lock alone. */
   readonly vmaLock?: VmaLockKind;
   /** Costly assertions. */
@@ -167,6 +173,8 @@ export const CONFIG_KEYS: readonly string[] = [
   "pcid",
   "lazyTlb",
   "lazyCpumask",
+  "shootdown",
+  "tlbBatching",
   "vmaLock",
   "checks",
   "lockstat",
@@ -244,6 +252,8 @@ function shapeOf(config: MachineConfig, mode: Mode, slab: SlabKind): Shape {
     pcid: config.pcid ?? true,
     lazyTlb: config.lazyTlb ?? true,
     lazyCpumask: config.lazyCpumask ?? false,
+    shootdown: shootdownKind(config),
+    tlbBatching: config.tlbBatching ?? true,
     vmaLock: oneOf("vmaLock", config.vmaLock ?? DEFAULT_SHAPE.vmaLock, VMA_LOCKS) as VmaLockKind,
     checks: config.checks ?? false,
     lockstat: config.lockstat ?? false,
@@ -272,6 +282,14 @@ function memoryOf(config: MachineConfig): number | undefined {
   }
   if (config.memory !== undefined) throw new UsageError("memory and memoryMap: valid is one of the two");
   return undefined;
+}
+
+/** Messages of the hardware name entries by PCID. */
+function shootdownKind({ shootdown = DEFAULT_SHAPE.shootdown, pcid = true }: MachineConfig): ShootdownKind {
+  const kind = oneOf("shootdown", shootdown, SHOOTDOWNS) as ShootdownKind;
+  if (kind === "broadcast" && !pcid)
+    throw new UsageError('shootdown: "broadcast" needs pcid true; without PCIDs valid is ipi');
+  return kind;
 }
 
 function threadSize(size: number | string): number {

@@ -344,6 +344,7 @@ function bootFor(
     mode: "explore",
     seed: BOOT_SEED,
     ...(description.slab === undefined ? {} : { slab: description.slab }),
+    ...(description.shootdown === undefined ? {} : { shootdown: description.shootdown }),
     ...(description.vmaLock === undefined ? {} : { vmaLock: description.vmaLock }),
     ...(description.nodes === undefined
       ? {}

@@ -27,6 +27,7 @@ import { Semaphores } from "../sync/semaphore.ts";
 import { declareSleepingLocks, type SleepingLockSlots } from "../sync/sleeper.ts";
 import { type SpinLockSlots, SpinLocks } from "../sync/spinlock.ts";
 import { Tasks } from "../sync/task.ts";
+import { TlbBroadcasts } from "../sync/tlb-broadcast.ts";
 import { WaitQueues } from "../sync/wait-queue.ts";
 
 export interface KernelImage {
@@ -37,6 +38,7 @@ export interface KernelImage {
   readonly functions: Slot;
   readonly online: Slot;
   readonly calls: CallSlots;
+  readonly broadcasts: PerCpuSlot;
   readonly rcu: RcuSlots;
   readonly perCpu: PcpuSlots;
   readonly tasks: PerCpuSlot;
@@ -67,6 +69,7 @@ export function declareKernel(topology: Topology, boot: ImageOptions, slab: Slab
     functions: Functions.declare(layout),
     online: OnlineCpus.declare(layout),
     calls: CrossCalls.declare(layout, cpus),
+    broadcasts: TlbBroadcasts.declare(layout),
     rcu: Rcu.declare(layout),
     perCpu: declarePerCpu(
       layout,

@@ -53,6 +53,7 @@ export function checkKernel(kernel: Kernel): CheckReport {
   checkBoot(memory, image.mm);
   checkSpinLocks(memory, image.spin, topology.possibleCpus);
   calls.check();
+  kernel.broadcasts.check();
   rcu.check();
   checkPerCpu(perCpuChunks, memory);
   kernel.stacks.check();

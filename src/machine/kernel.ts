@@ -52,6 +52,7 @@ import { SeqLocks } from "../sync/seqlock.ts";
 import { Sleepers } from "../sync/sleeper.ts";
 import type { SpinLocks } from "../sync/spinlock.ts";
 import { Tasks } from "../sync/task.ts";
+import { TlbBroadcasts } from "../sync/tlb-broadcast.ts";
 import { WaitQueues } from "../sync/wait-queue.ts";
 import type { ResolvedConfig } from "./config.ts";
 import { hostText } from "./host-text.ts";
@@ -94,6 +95,8 @@ export class Kernel {
   declare readonly masks: CpuMasks;
   declare readonly online: OnlineCpus;
   declare readonly calls: CrossCalls;
+  /** Messages to the TLBs of other CPUs: the hardware's, with the setting shootdown=broadcast. */
+  declare readonly broadcasts: TlbBroadcasts;
   declare readonly rcu: Rcu;
   declare readonly perCpu: PerCpu;
   /** What is behind `perCpu.alloc`. */
@@ -157,6 +160,7 @@ export class Kernel {
     this.masks = new CpuMasks(memory, this.topology.possibleCpus);
     this.online = new OnlineCpus(this.masks, image.online);
     this.calls = new CrossCalls({ ...this, slots: image.calls });
+    this.broadcasts = new TlbBroadcasts({ ...this, slot: image.broadcasts });
     this.rcu = new Rcu({ ...this, locks: this.spin, slots: image.rcu });
     const { masks, spin: locks, record } = this;
     this.perCpu = new PerCpu({ cpu, cpus: masks.cpus, unitWords: record.unitWords });
@@ -285,6 +289,7 @@ export class Kernel {
     this.cpu.tlb.flushAll();
     const flags = this.cpu.irqSave();
     this.calls.flush();
+    this.broadcasts.take();
     this.cpu.irqRestore(flags);
     this.slabs.leave();
     this.pages.vmstatUpdate.quiet();

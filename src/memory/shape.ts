@@ -20,6 +20,9 @@ export type VmaLockKind = "6.12" | "6.18" | "off";
 /** The allocator behind object caches. */
 export type SlabKind = "slub" | "slab" | "slob" | "sheaves";
 
+/** How CPUs are told to forget translations: by interrupts, or by a message of the hardware (Linux 6.15, AMD). */
+export type ShootdownKind = "ipi" | "broadcast";
+
 export interface Shape {
   readonly mode: Mode;
   readonly lock: LockKind;
@@ -43,6 +46,9 @@ export interface Shape {
   readonly lazyTlb: boolean;
   /** A CPU that has left an address space stays in its mask until a flush finds it there: Linux 6.14. */
   readonly lazyCpumask: boolean;
+  readonly shootdown: ShootdownKind;
+  /** One flush ends a whole unmapping or change of rights, not every page of it one. */
+  readonly tlbBatching: boolean;
   /** What a page fault holds. */
   readonly vmaLock: VmaLockKind;
   /** Named defects switched on in the real code. */
@@ -63,6 +69,8 @@ export const DEFAULT_SHAPE: Shape = {
   pcid: true,
   lazyTlb: true,
   lazyCpumask: false,
+  shootdown: "ipi",
+  tlbBatching: true,
   vmaLock: "6.12",
   mutants: [],
 };
@@ -92,6 +100,8 @@ export function shapeKey(s: Shape): string {
     s.pcid,
     s.lazyTlb,
     s.lazyCpumask,
+    s.shootdown,
+    s.tlbBatching,
     s.vmaLock,
     s.mutants.toSorted(),
   ]);

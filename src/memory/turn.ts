@@ -17,6 +17,8 @@ export interface Turn {
   yieldSlice(): void;
   /** Sets bit `vector` in the pending word of `cpu` and makes it look. */
   raise(cpu: number, vector: number): void;
+  /** Sets bit `bit` in the pending word of `cpu` and makes it look: what hardware does by itself, at nobody's cost. */
+  signal(cpu: number, bit: number): void;
   /** Called before pending interrupts are handled: they may not have arrived yet in simulated time. */
   interruptsTaken(): void;
   /** Called after interrupts were handled: a CPU that was run out of turn to handle them gives its turn back. */

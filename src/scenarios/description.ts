@@ -5,7 +5,7 @@
  * thousands of interleavings can be tried, and whose `check` says at rest what must hold.  It also exports `describe`.
  */
 
-import type { SlabKind, VmaLockKind } from "../memory/shape.ts";
+import type { ShootdownKind, SlabKind, VmaLockKind } from "../memory/shape.ts";
 
 export interface ScenarioDescription {
   readonly name: string;
@@ -21,6 +21,8 @@ export interface ScenarioDescription {
   readonly nodes?: number;
   /** The allocator of objects.  Default SLUB. */
   readonly slab?: SlabKind;
+  /** How CPUs are told to forget translations.  Default by interrupts. */
+  readonly shootdown?: ShootdownKind;
   /** What page faults hold.  Default the VMA's lock in the form of Linux 6.12. */
   readonly vmaLock?: VmaLockKind;
   /** Defects in the real code that it is meant to find. */

@@ -151,7 +151,11 @@ export class ParallelTurn implements Turn {
   }
 
   raise(cpu: number, vector: number): void {
-    Atomics.or(this.words, cpuControl(cpu) + cpuWords.pending, 1 << vector);
+    this.signal(cpu, 1 << vector);
+  }
+
+  signal(cpu: number, bit: number): void {
+    Atomics.or(this.words, cpuControl(cpu) + cpuWords.pending, bit);
     this.kick(cpu);
   }
 

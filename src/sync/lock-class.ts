@@ -71,10 +71,11 @@ export const LockClass = {
   INODE_RWSEM: 61,
   SIGLOCK: 62,
   PIDMAP: 63,
+  GLOBAL_ASID: 64,
 } as const;
 
 /** Classes, unused numbers included: ids are 0 to LOCK_CLASSES - 1. */
-export const LOCK_CLASSES = 64;
+export const LOCK_CLASSES = 65;
 
 const NAMES: Readonly<Record<number, string>> = {
   [LockClass.NONE]: "(no class)",
@@ -107,6 +108,7 @@ const NAMES: Readonly<Record<number, string>> = {
   [LockClass.MM]: "&mm->arg_lock",
   [LockClass.INODE]: "&xa->xa_lock",
   [LockClass.INODE_RWSEM]: "&sb->s_type->i_mutex_key",
+  [LockClass.GLOBAL_ASID]: "global_asid_lock",
   [LockClass.FUTEX]: "&hb->lock",
   [LockClass.SIGLOCK]: "&sighand->siglock",
   [LockClass.PIDMAP]: "pidmap_lock",

@@ -17,8 +17,9 @@
  * Linux: kernel/rcu/tree.c, rcu_flavor without CONFIG_PREEMPT_RCU.
  */
 
-import type { Cpu, CpuHooks } from "../hardware/cpu.ts";
+import type { Cpu } from "../hardware/cpu.ts";
 import { TICK_NS } from "../hardware/cpu.ts";
+import type { CpuHooks } from "../hardware/cpu-hooks.ts";
 import { StackFrame } from "../hardware/stack-frames.ts";
 import { Softirq, Vector } from "../hardware/vectors.ts";
 import { bug } from "../memory/bug.ts";

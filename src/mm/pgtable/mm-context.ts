@@ -33,6 +33,10 @@ export const MmContext = struct("mm_context", {
   tlbFlushBatched: word("atomic"),
   /** Linux: pgtables_bytes. */
   tableBytes: word("atomic", "bytes"),
+  /** The number that all CPUs know it by, or 0.  Linux: mm_context_t.global_asid. */
+  globalAsid: word("atomic"),
+  /** Some CPU may still use a number of its own.  Linux: mm_context_t.asid_transition. */
+  asidTransition: word("atomic", "flags"),
   /** CPUs that have it loaded.  Linux: mm_cpumask. */
   cpumask: cpuMask("atomic"),
   lockPad: pad(),

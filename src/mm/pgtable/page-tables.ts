@@ -66,6 +66,8 @@ export interface PageTableParts {
   readonly globals: Pointer;
   readonly kernel: KernelHalf;
   readonly levels: 4 | 5;
+  /** Frees what an address space that ends has beside its tables.  Linux: destroy_context. */
+  readonly destroyContext: (mm: MmRef) => void;
 }
 
 /** The kernel's own tables: mm/vmap. */
@@ -85,6 +87,7 @@ export class PageTables {
   declare private readonly locks: SpinLocks;
   declare private readonly rcu: Rcu;
   declare readonly kernel: KernelHalf;
+  declare private readonly destroyContext: (mm: MmRef) => void;
 
   constructor(parts: PageTableParts) {
     const { memory } = parts.cpu;
@@ -96,6 +99,7 @@ export class PageTables {
     this.locks = parts.locks;
     this.rcu = parts.rcu;
     this.kernel = parts.kernel;
+    this.destroyContext = parts.destroyContext;
   }
 
   static declare(layout: ImageLayout): Slot {
@@ -136,6 +140,7 @@ export class PageTables {
     locks.lock(globals + globalField.lock);
     listDelInit(memory, mm + mmField.list);
     locks.unlock(globals + globalField.lock);
+    this.destroyContext(mm);
     const pgd = memory.read(mm + mmField.pgd);
     memory.write(mm + mmField.pgd, 0);
     this.freeTable(pgd);

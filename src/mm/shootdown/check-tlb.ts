@@ -4,12 +4,16 @@
  *   T1  a slot's generation is not ahead of its address space's
  *   L1  a CPU that has an address space loaded and is not lazy is in its mask, and up to date
  *   S1  an entry of a slot that is up to date names the frame of the tables, with no more rights than they give
+ *   S1  likewise for an entry of a global number, on every CPU
+ *   G1  global numbers are in use by exactly those address spaces that have them, by one each
+ *   G2  a CPU that has loaded an address space whose transition is over uses its global number
  *   S2  a page table that a CPU remembers for the loaded address space is one, even when the CPU is lazy
  */
 
 import { entryPfn, PteBit } from "../../hardware/page-table-entry.ts";
 import { entryOffset, RIGHT_NX } from "../../hardware/page-walk.ts";
-import type { Tlb, TlbEntry } from "../../hardware/tlb.ts";
+import type { Tlb } from "../../hardware/tlb.ts";
+import type { TlbEntry } from "../../hardware/tlb-entry.ts";
 import { bug } from "../../memory/bug.ts";
 import type { Memory } from "../../memory/memory.ts";
 import { frameOf, type Pfn, type Pointer } from "../../memory/units.ts";
@@ -20,7 +24,7 @@ import { genBefore, MmContext, type MmRef } from "../pgtable/mm-context.ts";
 import type { PageTables } from "../pgtable/page-tables.ts";
 import { contextsOf } from "./check-tables.ts";
 import type { Paging } from "./paging.ts";
-import { CpuTlbState, DYNAMIC_ASIDS, MM_SWITCHING, pcidOf } from "./tlb-state.ts";
+import { CpuTlbState, DYNAMIC_ASIDS, FIRST_GLOBAL_ASID, MM_SWITCHING, pcidOf } from "./tlb-state.ts";
 
 const { PRESENT, PSE, RW, USER, DIRTY } = PteBit;
 const state = CpuTlbState;
@@ -32,6 +36,15 @@ export function checkTlbs(paging: Paging, tlb: Tlb, masks: CpuMasks): number {
   const { tables, slots } = paging;
   const { memory } = tables;
   const contexts = new Map(contextsOf(tables).map((mm) => [memory.read(mm + MmContext.ctxId), mm]));
+  const globals = new Map<number, MmRef>();
+  for (const mm of contexts.values()) {
+    const asid = memory.read(mm + MmContext.globalAsid);
+    if (asid !== 0 && globals.has(asid)) bug(`global ASID ${asid} has two address spaces`);
+    if (asid !== 0) globals.set(asid, mm);
+  }
+  const used = paging.asids.inUse();
+  if (used.length !== globals.size || used.some((asid) => !globals.has(asid)))
+    bug(`global ASIDs ${used.join(", ")} are in use, address spaces have ${[...globals.keys()].join(", ")}`);
   let compared = 0;
   for (let cpu = 0; cpu < masks.cpus; cpu++) {
     const own = slots.cpus.of(cpu);
@@ -39,6 +52,7 @@ export function checkTlbs(paging: Paging, tlb: Tlb, masks: CpuMasks): number {
     if (loaded === MM_SWITCHING) bug(`cpu ${cpu}: switches address spaces at rest`);
     const check = new TlbCheck(tables, masks, cpu, tlb.of(cpu));
     if (loaded !== slots.initMm.address) check.loaded(own, loaded);
+    for (const [asid, mm] of globals) compared += check.compareAll(mm, asid);
     for (let asid = 0; asid < DYNAMIC_ASIDS; asid++) {
       const mm = contexts.get(memory.read(own + state.ctxIds + asid));
       if (mm !== undefined) compared += check.slot(mm, asid, memory.read(own + state.tlbGens + asid));
@@ -66,8 +80,13 @@ class TlbCheck {
   loaded(own: Pointer, mm: MmRef): void {
     const { memory, masks, cpu, tables, tlb } = this;
     const asid = memory.read(own + state.loadedAsid);
-    const generation = memory.read(own + state.tlbGens + asid);
+    const isGlobal = asid >= FIRST_GLOBAL_ASID;
     const mmGen = memory.read(mm + MmContext.tlbGen);
+    const generation = isGlobal ? mmGen : memory.read(own + state.tlbGens + asid);
+    const global = memory.read(mm + MmContext.globalAsid);
+    const inTransition = memory.read(mm + MmContext.asidTransition) !== 0;
+    if ((isGlobal || (global !== 0 && !inTransition)) && asid !== global)
+      bug(`cpu ${cpu}: address space ${mm} is loaded as ASID ${asid}, its global one is ${global}`);
     if (memory.read(own + state.isLazy) === 0) {
       if (generation !== mmGen)
         bug(`cpu ${cpu}: address space ${mm} is loaded at generation ${generation}, it is at ${mmGen}`);
@@ -87,11 +106,16 @@ class TlbCheck {
 
   /** T1, S1. */
   slot(mm: MmRef, asid: number, generation: number): number {
-    const { memory, cpu, tlb } = this;
+    const { memory, cpu } = this;
     const mmGen = memory.read(mm + MmContext.tlbGen);
     if (genBefore(mmGen, generation))
       bug(`cpu ${cpu}: slot ${asid} is at generation ${generation}, address space ${mm} at ${mmGen}`);
-    if (generation !== mmGen) return 0;
+    return generation === mmGen ? this.compareAll(mm, asid) : 0;
+  }
+
+  /** S1 of everything that is remembered under a number. */
+  compareAll(mm: MmRef, asid: number): number {
+    const { tlb } = this;
     const entries = tlb.entries().filter((entry) => !entry.isGlobal && entry.pcid === pcidOf(asid));
     for (const entry of entries) this.compare(mm, entry);
     return entries.length;

@@ -14,6 +14,7 @@
 
 import type { Memory } from "../../memory/memory.ts";
 import { mutant, reached } from "../../memory/mutants.ts";
+import { shape } from "../../memory/shape.ts";
 import { PAGE_BYTES, type Pfn, type Pointer, pfnOf } from "../../memory/units.ts";
 import { Gfp } from "../pages/gfp.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
@@ -33,6 +34,8 @@ const MAX_BATCHES = Math.floor(10_000 / BATCH_PAGES);
 /** In a page's word: its reverse mapping ends after the flush.  Linux: ENCODED_PAGE_BIT_DELAY_RMAP. */
 const DELAY_RMAP = 1;
 const NONE = Infinity;
+/** Else every page is flushed at once. */
+const batching = shape.tlbBatching;
 /** Pages go back before the CPUs have answered. */
 const freesFirst = mutant("shootdown-free-before-flush");
 
@@ -80,6 +83,7 @@ export class MmuGather implements TableTaker {
     this.start = Math.min(this.start, address);
     this.end = Math.max(this.end, address + bytes);
     this.strideBytes = this.strideBytes === 0 ? bytes : Math.min(this.strideBytes, bytes);
+    if (!batching) this.flushTlb();
   }
 
   /**

@@ -18,11 +18,13 @@ import type { Functions } from "../../sync/functions.ts";
 import type { CrossCalls } from "../../sync/ipi.ts";
 import type { Rcu } from "../../sync/rcu.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
+import type { TlbBroadcasts } from "../../sync/tlb-broadcast.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
 import { MmContext, type MmRef } from "../pgtable/mm-context.ts";
 import { PageTables } from "../pgtable/page-tables.ts";
 import { TableRanges } from "../pgtable/table-ranges.ts";
 import type { Vmalloc } from "../vmap/vmalloc.ts";
+import { AsidGlobals, GlobalAsids } from "./global-asids.ts";
 import { MmuGather, type PageRelease } from "./mmu-gather.ts";
 import { Shootdown } from "./shootdown.ts";
 import { StaleWatch } from "./stale-watch.ts";
@@ -34,6 +36,7 @@ export interface PagingSlots {
   readonly globals: Slot;
   readonly cpus: PerCpuSlot;
   readonly initMm: Slot;
+  readonly asids: Slot;
 }
 
 export interface PagingParts {
@@ -45,6 +48,7 @@ export interface PagingParts {
   readonly rcu: Rcu;
   readonly pages: PageAllocator;
   readonly slots: PagingSlots;
+  readonly broadcasts: TlbBroadcasts;
   /** Whose tables are the kernel's half. */
   readonly vmap: Vmalloc;
   /** Of page tables. */
@@ -58,6 +62,7 @@ export class Paging {
   declare readonly shootdown: Shootdown;
   declare readonly user: UserAccess;
   declare readonly slots: PagingSlots;
+  declare readonly asids: GlobalAsids;
   declare private readonly parts: PagingParts;
   declare private readonly tableFree: TableFree;
   declare private readonly putPage: PageRelease;
@@ -69,9 +74,15 @@ export class Paging {
     this.parts = parts;
     this.slots = slots;
     const kernelRoot = (): number => parts.vmap.tables.rootPfn();
-    this.tables = new PageTables({ ...parts, kernel: parts.vmap.tables, globals: slots.globals.address });
+    this.tables = new PageTables({
+      ...parts,
+      kernel: parts.vmap.tables,
+      globals: slots.globals.address,
+      destroyContext: (mm) => this.asids.free(mm),
+    });
     this.ranges = new TableRanges(this.tables);
     this.tlb = new TlbSwitch({ ...parts, kernelRoot, slot: slots.cpus, initMm });
+    this.asids = new GlobalAsids({ ...parts, memory, slot: slots.cpus, globals: slots.asids.address });
     const watch = new StaleWatch(cpu, pages.frames, this.tlb);
     this.shootdown = new Shootdown({
       ...parts,
@@ -80,6 +91,7 @@ export class Paging {
       tlb: this.tlb,
       watch,
       kernelFlush: parts.vmap.flush,
+      asids: this.asids,
     });
     this.user = new UserAccess(cpu, watch, this.tables.levels);
     this.tableFree = new TableFree({ ...parts, memory, tables: this.tables });
@@ -90,6 +102,7 @@ export class Paging {
     return {
       globals: PageTables.declare(layout),
       initMm: layout.place("init_mm", MmContext),
+      asids: layout.place("asid_globals", AsidGlobals),
       cpus: TlbSwitch.declare(layout),
     };
   }
@@ -98,6 +111,7 @@ export class Paging {
   format(): void {
     this.tables.format(this.slots.initMm.address);
     this.tlb.format();
+    this.asids.format();
   }
 
   /** Begins an unmapping; `release` gives a page back after the flush.  Linux: tlb_gather_mmu, tlb_gather_mmu_fullmm. */

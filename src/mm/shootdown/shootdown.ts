@@ -23,14 +23,16 @@ import { PAGE_BYTES, type Pointer } from "../../memory/units.ts";
 import type { CpuMasks } from "../../sync/cpumask.ts";
 import type { FunctionId, Functions } from "../../sync/functions.ts";
 import type { CrossCalls } from "../../sync/ipi.ts";
+import type { TlbBroadcasts } from "../../sync/tlb-broadcast.ts";
 import { VmEvent } from "../pages/counters.ts";
 import type { Vmstat } from "../pages/vmstat.ts";
 import { PMD_BYTES } from "../pgtable/address-range.ts";
 import { genBefore, MmContext, type MmRef } from "../pgtable/mm-context.ts";
 import type { KernelFlush } from "../vmap/kernel-flush.ts";
+import type { GlobalAsids } from "./global-asids.ts";
 import type { StaleWatch } from "./stale-watch.ts";
-import { CpuTlbState, FlushTlbInfo, MM_SWITCHING, pcidOf } from "./tlb-state.ts";
-import type { TlbSwitch } from "./tlb-switch.ts";
+import { CpuTlbState, FIRST_GLOBAL_ASID, FlushTlbInfo, MM_SWITCHING, pcidOf } from "./tlb-state.ts";
+import { BROADCASTS, type TlbSwitch } from "./tlb-switch.ts";
 
 const mmField = MmContext;
 const state = CpuTlbState;
@@ -41,6 +43,10 @@ const FLUSH_CEILING = 33;
 const TRIM_NS = 1e9;
 /** A lazy CPU is left out although page tables are freed. */
 const skipsLazy = mutant("shootdown-skips-lazy");
+/** A broadcast is not waited for. */
+const noSync = mutant("broadcast-no-sync");
+/** Nobody looks for CPUs that use the address space under a number of their own. */
+const endsEarly = mutant("asid-transition-early");
 
 export interface ShootdownParts {
   readonly cpu: Cpu;
@@ -52,6 +58,8 @@ export interface ShootdownParts {
   readonly tlb: TlbSwitch;
   readonly watch: StaleWatch;
   readonly kernelFlush: KernelFlush;
+  readonly broadcasts: TlbBroadcasts;
+  readonly asids: GlobalAsids;
 }
 
 export class Shootdown {
@@ -64,6 +72,8 @@ export class Shootdown {
   declare private readonly tlb: TlbSwitch;
   declare private readonly watch: StaleWatch;
   declare private readonly kernelFlush: KernelFlush;
+  declare private readonly broadcasts: TlbBroadcasts;
+  declare private readonly asids: GlobalAsids;
   declare private readonly info: Pointer;
   declare private readonly flushFunction: FunctionId;
   declare private readonly dropLazyFunction: FunctionId;
@@ -82,6 +92,8 @@ export class Shootdown {
     this.tlb = parts.tlb;
     this.watch = parts.watch;
     this.kernelFlush = parts.kernelFlush;
+    this.broadcasts = parts.broadcasts;
+    this.asids = parts.asids;
     this.info = slot.of(cpu.id) + state.info;
     this.flushFunction = functions.register("flush_tlb_func", (_cpu, info) => this.flushHere(info));
     this.dropLazyFunction = functions.register("do_shoot_lazy_tlb", (_cpu, mm) => this.dropLazyHere(mm));
@@ -106,9 +118,12 @@ export class Shootdown {
     const info = this.beginInfo(mm, newGen, isRange ? start : 0, isRange ? end : Infinity);
     memory.write(info + infoField.strideBytes, strideBytes);
     memory.write(info + infoField.freedTables, freedTables ? 1 : 0);
-    if (this.othersHave(mm)) {
+    if (BROADCASTS && memory.load(mm + mmField.globalAsid) !== 0) {
+      this.flushByBroadcast(mm, info);
+    } else if (this.othersHave(mm)) {
       memory.write(info + infoField.trim, this.isTrimDue(mm) ? 1 : 0);
       this.flushMany(mm + mmField.cpumask, info);
+      if (BROADCASTS) this.asids.consider(mm);
     } else if (tlb.loadedMm === mm) {
       const flags = cpu.irqSave();
       this.flushHere(info);
@@ -180,6 +195,39 @@ export class Shootdown {
     return masks.weight(mask) > (masks.has(mask, cpu.id) ? 1 : 0);
   }
 
+  /** Nobody is interrupted but stragglers of a transition.  Linux: broadcast_tlb_flush. */
+  private flushByBroadcast(mm: MmRef, info: Pointer): void {
+    const { memory, broadcasts } = this;
+    const pcid = pcidOf(memory.load(mm + mmField.globalAsid));
+    const end = memory.readFloat64(info + infoField.end);
+    if (end === Infinity) broadcasts.pcid(pcid);
+    else {
+      const stride = memory.read(info + infoField.strideBytes);
+      broadcasts.pages(pcid, memory.readFloat64(info + infoField.start), end, stride);
+    }
+    this.finishTransition(mm, info);
+    reached("broadcast-no-sync");
+    if (!noSync) broadcasts.sync();
+  }
+
+  /** Linux: finish_asid_transition. */
+  private finishTransition(mm: MmRef, info: Pointer): void {
+    const { memory, masks, slot } = this;
+    if (memory.load(mm + mmField.asidTransition) === 0) return;
+    reached("asid-transition-early");
+    const asid = memory.load(mm + mmField.globalAsid);
+    for (let cpu = 0; cpu < masks.cpus; cpu++) {
+      if (endsEarly || !masks.has(mm + mmField.cpumask, cpu)) continue;
+      const at = slot.of(cpu);
+      // It may be about to load this address space under a number of its own.
+      memory.waitWhile(at + state.loadedMm, -1, MM_SWITCHING);
+      if (memory.load(at + state.loadedMm) !== mm || memory.load(at + state.loadedAsid) === asid) continue;
+      this.flushMany(mm + mmField.cpumask, info);
+      return;
+    }
+    memory.store(mm + mmField.asidTransition, 0);
+  }
+
   /** Linux: native_flush_tlb_multi. */
   private flushMany(mask: Pointer, info: Pointer): void {
     const { memory, calls } = this;
@@ -242,6 +290,11 @@ export class Shootdown {
       }
     }
     if (loaded === tlb.initMm) return;
+    if (BROADCASTS && !tlb.isLazy) {
+      if (tlb.needsGlobalAsid(loaded)) tlb.switchMmIrqsOff(loaded);
+      // Broadcasts keep it up to date.
+      if (tlb.loadedAsid >= FIRST_GLOBAL_ASID) return;
+    }
     if (tlb.isLazy) {
       // Nobody here uses it: with init_mm loaded no more interrupts come.
       tlb.switchMmIrqsOff(tlb.initMm);

@@ -11,6 +11,8 @@ import { cpuMask } from "../../sync/cpumask.ts";
 
 /** Address spaces that a CPU's TLB tells apart.  Linux: TLB_NR_DYN_ASIDS. */
 export const DYNAMIC_ASIDS = 6;
+/** Numbers from here on are the same on all CPUs. */
+export const FIRST_GLOBAL_ASID = DYNAMIC_ASIDS;
 /** In `loadedMm`: CR3 is being changed.  Linux: LOADED_MM_SWITCHING. */
 export const MM_SWITCHING = 1;
 /** Slot `asid` has this PCID: 0 is the kernel's own.  Linux: kern_pcid. */
@@ -37,7 +39,7 @@ export const FlushTlbInfo = struct("flush_tlb_info", {
 export const CpuTlbState = struct("cpu_tlbstate", {
   /** The address space in CR3, or MM_SWITCHING. */
   loadedMm: word("atomic", "pointer:mm_context"),
-  loadedAsid: word("owner-cpu"),
+  loadedAsid: word("hint:owner-cpu"),
   /** The slot that is taken next. */
   nextAsid: word("owner-cpu"),
   unused: word("boot"),

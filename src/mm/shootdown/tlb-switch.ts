@@ -17,6 +17,9 @@
  *   T1  a slot's generation only grows while its number stays, and is never ahead of the address space's
  *   L1  at rest, a CPU that has N loaded and is not lazy is in N's mask, and its slot has N's generation
  *
+ * With broadcast invalidation an address space may have a number that is the same on all CPUs (global-asids): then there is
+ * nothing to compare, and a CPU that used one of its own goes over to it.
+ *
  * Linux: arch/x86/mm/tlb.c switch_mm_irqs_off, choose_new_asid, enter_lazy_tlb, leave_mm, initialize_tlbstate_and_flush.
  * Differs: no LAM, no user/kernel split of tables, no mitigations.
  */
@@ -30,11 +33,14 @@ import { shape } from "../../memory/shape.ts";
 import type { Pfn, Pointer } from "../../memory/units.ts";
 import type { CpuMasks } from "../../sync/cpumask.ts";
 import { genBefore, MmContext, type MmRef } from "../pgtable/mm-context.ts";
-import { CpuTlbState, DYNAMIC_ASIDS, MM_SWITCHING, pcidOf } from "./tlb-state.ts";
+import { CpuTlbState, DYNAMIC_ASIDS, FIRST_GLOBAL_ASID, MM_SWITCHING, pcidOf } from "./tlb-state.ts";
 
 const mmField = MmContext;
 const state = CpuTlbState;
 const { pcid: hasPcid, lazyTlb, lazyCpumask } = shape;
+/** Address spaces may have numbers that are the same on all CPUs. */
+export const BROADCASTS = shape.shootdown === "broadcast" && hasPcid;
+const broadcasts = BROADCASTS;
 /** A slot that fits is taken to be up to date. */
 const noGeneration = mutant("switch-mm-no-generation");
 /** The generation is read before the CPU joins the mask. */
@@ -102,9 +108,19 @@ export class TlbSwitch {
   get loadedAsid(): number {
     return this.memory.read(this.own + state.loadedAsid);
   }
-  /** The generation up to which this CPU's entries of the loaded address space are good. */
+  /**
+   * The generation up to which this CPU's entries of the loaded address space are good.  Under a global number they always are:
+   * broadcasts see to that.
+   */
   get localGen(): number {
-    return this.memory.read(this.own + state.tlbGens + this.loadedAsid);
+    const { memory, own } = this;
+    if (broadcasts && this.loadedAsid >= FIRST_GLOBAL_ASID)
+      return memory.load(memory.read(own + state.loadedMm) + mmField.tlbGen);
+    return memory.read(own + state.tlbGens + this.loadedAsid);
+  }
+  /** Whether the loaded address space has a global number that this CPU does not use yet.  Linux: mm_needs_global_asid. */
+  needsGlobalAsid(mm: MmRef): boolean {
+    return this.loadedAsid < FIRST_GLOBAL_ASID && this.memory.load(mm + mmField.globalAsid) !== 0;
   }
   /** @irqs off */
   set localGen(generation: number) {
@@ -127,6 +143,13 @@ export class TlbSwitch {
     const wasLazy = memory.read(own + state.isLazy) !== 0;
     if (wasLazy) memory.store(own + state.isLazy, 0);
     if (prev === next) {
+      if (broadcasts && next !== initMm) {
+        if (this.needsGlobalAsid(next)) {
+          this.loadSlot(next, memory.load(next + mmField.tlbGen));
+          return;
+        }
+        if (this.loadedAsid >= FIRST_GLOBAL_ASID) return;
+      }
       if (!wasLazy || next === initMm) return;
       // Marked accesses are ordered: who does not see us lazy has us in its flush, who did has moved the generation.
       const generation = memory.load(next + mmField.tlbGen);
@@ -142,6 +165,7 @@ export class TlbSwitch {
     const generation = generationFirst ? early : memory.load(next + mmField.tlbGen);
     this.loadSlot(next, generation);
     memory.store(own + state.loadedMm, next);
+    if (broadcasts) memory.wake(own + state.loadedMm);
   }
 
   /** The CPU goes on without a program; the address space stays loaded.  Linux: enter_lazy_tlb. */
@@ -165,6 +189,14 @@ export class TlbSwitch {
     if (!hasPcid) {
       this.load(next, 0, generation, true);
       return;
+    }
+    if (broadcasts) {
+      // What a TLB knows under a global number is never out of date.
+      const global = memory.load(next + mmField.globalAsid);
+      if (global !== 0) {
+        this.load(next, global, generation, false);
+        return;
+      }
     }
     const ctxId = memory.read(next + mmField.ctxId);
     for (let asid = 0; asid < DYNAMIC_ASIDS; asid++) {

@@ -9,6 +9,7 @@ import type { Mutexes } from "../../sync/mutex.ts";
 import type { OnlineCpus } from "../../sync/online.ts";
 import type { Rcu } from "../../sync/rcu.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
+import type { TlbBroadcasts } from "../../sync/tlb-broadcast.ts";
 import type { PageAllocator } from "../pages/page-allocator.ts";
 import type { Kmalloc } from "../slab/kmalloc.ts";
 import type { SlabCaches } from "../slab/slab-caches.ts";
@@ -25,6 +26,7 @@ export interface VmapParts {
   readonly mutexes: Mutexes;
   readonly functions: Functions;
   readonly calls: CrossCalls;
+  readonly broadcasts: TlbBroadcasts;
   readonly online: OnlineCpus;
   readonly rcu: Rcu;
   readonly slabs: SlabCaches;

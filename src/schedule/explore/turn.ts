@@ -149,9 +149,13 @@ export class ExploreTurn implements Turn {
   }
 
   raise(cpu: number, vector: number): void {
+    this.signal(cpu, 1 << vector);
+  }
+
+  signal(cpu: number, bit: number): void {
     if (++this.step >= this.next) this.decide();
     const pending = cpuControl(cpu) + CpuControl.pending;
-    this.words[pending] |= 1 << vector;
+    this.words[pending] |= bit;
     const base = exploreCpuBase(cpu);
     this.words[base + per.kicked] = 1;
     const status = this.words[base + per.status];

@@ -317,6 +317,16 @@ export class VirtualTurn implements Turn {
     if (status === PARKED || status === WAITING) this.enable(cpu, arrival);
   }
 
+  signal(cpu: number, bit: number): void {
+    this.stayClose();
+    if (this.now >= this.limit) this.look();
+    const base = virtualCpuBase(cpu);
+    this.words[cpuControl(cpu) + CpuControl.pending] |= bit;
+    this.words[base + per.kicked] = 1;
+    const status = this.words[base + per.status];
+    if (status === PARKED || status === WAITING) this.enable(cpu, this.now);
+  }
+
   /** The CPU takes what is pending: not before it has arrived. */
   interruptsTaken(): void {
     this.entries++;

@@ -14,6 +14,18 @@ test.each<[string, MachineConfig, number]>([
   ["3 CPUs without PCID", { cpus: 3, pcid: false, seed: 74 }, 500],
   ["3 CPUs without lazy TLB", { cpus: 3, lazyTlb: false, seed: 75 }, 500],
   ["3 CPUs on the short way, which has no checks", { cpus: 3, checks: false, seed: 79 }, 2000],
+  ["5 CPUs with broadcasts", { cpus: 5, shootdown: "broadcast", seed: 92 }, 300],
+  [
+    "6 CPUs with broadcasts that run freely",
+    { cpus: 6, shootdown: "broadcast", tokens: "free", seed: 93 },
+    200,
+  ],
+  [
+    "5 CPUs with broadcasts, simulated time",
+    { cpus: 5, shootdown: "broadcast", mode: "virtual", seed: 94 },
+    150,
+  ],
+  ["3 CPUs, each page flushed alone", { cpus: 3, tlbBatching: false, seed: 95 }, 300],
   ["3 CPUs that stay in the mask", { cpus: 3, lazyCpumask: true, seed: 76 }, 500],
 ])("pages come and go on %s", async (_name, config, operations) => {
   await runWell({ memory: "16MiB", ...config }, "tlb-stress", { operations });
@@ -38,3 +50,18 @@ test.each(["shootdown-free-before-flush", "switch-mm-no-generation"])(
     expect(fault?.message).toMatch(/stale TLB entry|holds|free|deadlock/);
   },
 );
+
+/** Variants, in simulated time: each changes what it is about, and by how much is known. */
+test("34 pages cost 34 interrupts without batches, and hardly any with broadcasts", async () => {
+  const count = async (config: MachineConfig): Promise<number[]> => {
+    const machine: MachineConfig = { cpus: 4, memory: "16MiB", mode: "virtual", seed: 96, ...config };
+    const result = await runWell(machine, "tlb_ipis", { operations: 10 });
+    return ["madvise(DONTNEED) of 34 present pages", "mmap, touch, munmap"].map((name) =>
+      metricOf(result, name),
+    );
+  };
+  expect(await count({})).toEqual([1, 1]);
+  expect(await count({ tlbBatching: false })).toEqual([34, 1]);
+  // The first flush of all gives the address space its number, the second one of ten interrupts who does not use it yet.
+  expect(await count({ shootdown: "broadcast" })).toEqual([0.1, 0]);
+});

@@ -169,6 +169,7 @@ describe("TLB", () => {
     const above = frameOf(10);
     memory.fill(above, 1024, 0);
     expect(translate(BASE + 4096)).toBe(frameOf(71));
+    expect(tlb.counts).toMatchObject({ walks: 2, walkCacheHits: 1 });
     tlb.flushPage(BASE + 2 ** 30, 0);
     expect(tlb.tables.entries()).toEqual([]);
     expect(faultCode(translate(BASE + 2 * 4096))).toBe(0);
@@ -200,7 +201,7 @@ describe("TLB", () => {
     map(large, 512, (KERNEL_BITS & ~GLOBAL) | PSE, 0, 2);
     expect(translate(large + 4096)).toBe(frameOf(513));
     expect(translate(large + 2 * 4096)).toBe(frameOf(514));
-    expect(tlb.counts).toMatchObject({ walks: 1, hits: 1 });
+    expect(tlb.counts).toMatchObject({ walks: 1, hits: 0, largeHits: 1, walkCacheHits: 0 });
     tlb.flushPage(large + 5 * 4096, 0);
     expect(tlb.entries()).toEqual([]);
     translate(large);

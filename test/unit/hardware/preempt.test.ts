@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { CpuHooks } from "../../../src/hardware/cpu.ts";
+import type { CpuHooks } from "../../../src/hardware/cpu-hooks.ts";
 import { Softirq, Vector } from "../../../src/hardware/vectors.ts";
 import { soloCpu } from "../../support/solo.ts";
 
