@@ -1,13 +1,13 @@
 /** `smpsim proc`: a report of a booted machine, as Linux prints it. */
 
 import type { Command } from "commander";
-import { plural } from "../experiment/format.ts";
 import { Machine } from "../machine/machine.ts";
 import { UsageError } from "../memory/bug.ts";
-import { procNames, REPORTS, reportNamed } from "../procfs/reports.ts";
+import { isOfProcesses, procNames, REPORTS, reportNamed } from "../procfs/reports.ts";
 import { watchInterrupts } from "./interrupt.ts";
 import { addMachineFlags, chooseMachine, completeConfig, type MachineFlags } from "./machine-flags.ts";
-import { print, printJson, say } from "./output.ts";
+import { print, printJson } from "./output.ts";
+import { runFirst } from "./run-first.ts";
 import { bold, dim, grid } from "./tables.ts";
 import { decimal, parseCpuCount } from "./values.ts";
 
@@ -26,6 +26,8 @@ Examples:
   smpsim proc lock_stat --after page-bulk --lockstat --cpus 4
   smpsim proc vmstat --after page-stress --seconds 2 --set order=3
   smpsim proc slabinfo --after kmalloc-mix         object caches; sys/kernel/slab/NAME has one in detail
+  smpsim proc ps                                   processes: those of an example, unless --after says otherwise
+  smpsim proc 1/maps                               process 1 of the example; 1/smaps, 1/status, 1/pagemap and others
   smpsim proc core-latency --cpus 4 --set batches=31
 
 What each report means, and where it differs from Linux: docs/REPORTS.md.`;
@@ -57,13 +59,11 @@ async function proc(name: string | undefined, flags: ProcFlags): Promise<void> {
   if (name === undefined) return listReports(flags.json ?? false);
   const interruption = watchInterrupts();
   const machine = await Machine.boot(config);
-  if (flags.after !== undefined) {
-    const { seconds = 1 } = flags;
-    say(`running ${flags.after} on ${plural(full.cpus ?? 1, "CPU")} for ${seconds} s`);
-    const { options } = choice;
-    const { fault } = await machine.run(flags.after, { options, seconds, signal: interruption.signal });
-    if (fault !== null) {
-      say(`fault: ${fault.message}\n${fault.report}`);
+  const { after, seconds = 1 } = flags;
+  // Of processes there is something to see when one has been made.
+  if (after !== undefined || isOfProcesses(name)) {
+    const first = { after, seconds, options: choice.options };
+    if ((await runFirst(machine, first, interruption)) === null) {
       process.exitCode = interruption.exitCode(1);
       return;
     }

@@ -12,6 +12,7 @@ import { addProfiles } from "./profiles.ts";
 import { addStart } from "./start.ts";
 import { addStress } from "./stress.ts";
 import { addTop } from "./top.ts";
+import { addWalk } from "./walk.ts";
 import { addWorkloads } from "./workloads.ts";
 
 const ABOUT = `A laboratory for the memory management of a multiprocessor kernel: every simulated CPU is a real thread.`;
@@ -21,6 +22,7 @@ Begin with:
   smpsim start        the standard sweep: how this computer scales, and a simulated one; a report in reports/
   smpsim doctor       what this computer can and cannot do
   smpsim workloads    what can be measured
+  smpsim walk         how a virtual address is translated, step by step, on an example
   smpsim top slab     object caches while a workload runs
   smpsim profiles     the machines of simulated time
   smpsim bench page-repeat --cpus 1,2 --compare pageLists=6.12,off
@@ -43,6 +45,7 @@ export function createProgram(): Command {
   addExplore(program);
   addReplay(program);
   addProc(program);
+  addWalk(program);
   addTop(program);
   addWorkloads(program);
   addProfiles(program);

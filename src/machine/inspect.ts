@@ -14,6 +14,7 @@ import { checkVmap } from "../mm/vmap/check-vmap.ts";
 import { checkSpaces } from "../process/check-spaces.ts";
 import { checkTasks } from "../process/tasks/check-tasks.ts";
 import { reportNamed } from "../procfs/reports.ts";
+
 import { checkSpinLocks } from "../sync/spinlock.ts";
 import type { Kernel } from "./kernel.ts";
 
@@ -36,10 +37,10 @@ export function renderReport(kernel: Kernel, name: string): string {
   return bug(`report ${name} is made of what workload ${report.workload} measures`);
 }
 
-/** The same, where a user's mistake is an answer: the machine goes on. */
-export function answerReport(kernel: Kernel, name: string): string | RefusedReport {
+/** What `answer` says, where a user's mistake is an answer, too: the machine goes on. */
+export function orRefusal<T>(answer: () => T): T | RefusedReport {
   try {
-    return renderReport(kernel, name);
+    return answer();
   } catch (error) {
     if (error instanceof UsageError) return { refused: error.message };
     throw error;

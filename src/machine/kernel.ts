@@ -242,11 +242,12 @@ export class Kernel {
   }
 
   /**
-   * A report of /proc, as this CPU sees it now: "self/maps", "meminfo".  The module that asks exports `reports = true`.
+   * A report of /proc, as this CPU sees it now: "self/maps", "meminfo".  The module that asks exports `needs = ["reports"]`.
    * Throws UsageError for a report that there is none.  @may-sleep
    */
   proc(name: string): string {
-    if (this.render === null) throw new UsageError("kernel.proc: the module must export reports = true");
+    if (this.render === null)
+      throw new UsageError('a module that uses kernel.proc exports `needs = ["reports"]`');
     return this.render(this, name);
   }
 

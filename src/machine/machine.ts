@@ -7,6 +7,7 @@
 
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
+import { PageFault } from "../hardware/page-table-entry.ts";
 import { UsageError } from "../memory/bug.ts";
 import { CpuControl, cpuControl } from "../memory/control.ts";
 import { RamView } from "../memory/ram-view.ts";
@@ -15,6 +16,7 @@ import type { RingContents } from "../memory/trace.ts";
 import type { Leak } from "../mm/leaks/leaks.ts";
 import { type CacheSample, type SlabPlace, sampleCaches } from "../mm/slab/cache-sample.ts";
 import { reportNamed } from "../procfs/reports.ts";
+import type { WalkAnswer, WalkRequest } from "../procfs/walk/walk-answer.ts";
 import { hostMoment } from "../schedule/host-clock.ts";
 import { ParallelTurn } from "../schedule/parallel.ts";
 import { createTables, type VirtualParts } from "../schedule/virtual/create.ts";
@@ -157,17 +159,30 @@ export class Machine {
       const [key] = Object.keys(options);
       if (key !== undefined) throw new UsageError(`proc: report ${name} has no option ${key}`);
       const task = { kind: "proc", cpu: 0, id: this.parts.id, report: name } as const;
-      const answer = await this.lookAtRest("read", task);
-      if (answer.ok) {
-        const text = answer.value as string | RefusedReport;
-        if (typeof text === "string") return text;
-        throw new UsageError(`proc: ${text.refused}`);
-      }
-      throw new Error(`report ${name}: ${answer.fault.message}\n${answer.fault.report}`);
+      return this.ask<string>("proc", `report ${name}`, task);
     }
     const { cpuResults, fault } = await this.run(report.workload, { operations: 1, options });
     if (fault !== null) throw new Error(`report ${name}: ${fault.message}\n${fault.report}`);
     return report.renderValues(cpuResults.map(({ value }) => value));
+  }
+
+  /**
+   * A translation, step by step, at rest: an address of the process `pid`, or of the kernel (below 0).  With `touches` the
+   * access is made, too.
+   */
+  async walk(address: number, options: Partial<Omit<WalkRequest, "address">> = {}): Promise<WalkAnswer> {
+    const request = { pid: null, access: PageFault.USER, touches: false, ...options, address };
+    return this.ask<WalkAnswer>("walk", "walk", { kind: "walk", cpu: 0, id: this.parts.id, request });
+  }
+
+  /** What CPU 0 answers at rest; what it refuses is the user's mistake. */
+  private async ask<T>(who: string, what: string, task: CpuTask): Promise<T> {
+    const answer = await this.lookAtRest("read", task);
+    if (!answer.ok) throw new Error(`${what}: ${answer.fault.message}\n${answer.fault.report}`);
+    const value = answer.value as T | RefusedReport;
+    if (typeof value === "object" && value !== null && "refused" in value)
+      throw new UsageError(`${who}: ${String(value.refused)}`);
+    return value as T;
   }
 
   /**

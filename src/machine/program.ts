@@ -19,10 +19,8 @@ export type ProgramOptions = Readonly<Record<string, string | number | boolean>>
 export interface KernelModule {
   /** Name, phases and options: with it, the options are checked and completed before the run. */
   readonly describe?: WorkloadDescription | ScenarioDescription;
-  /** Whether it reads reports while it runs (`kernel.proc`): they are loaded before. */
-  readonly reports?: boolean;
   /** Parts of the kernel that a thread loads only for modules that ask for them. */
-  readonly needs?: readonly "scheduler"[];
+  readonly needs?: readonly ("scheduler" | "reports")[];
   /** On the boot CPU alone, before the others start.  What it returns is given to `run` and `check` (plain data). */
   setup?(kernel: Kernel, options: ProgramOptions): unknown;
   /**

@@ -77,8 +77,13 @@ async function execute(task: ServedTask): Promise<unknown> {
       return alone(task, ({ kernel }) => findLeaks(kernel));
     }
     case "proc": {
-      const { answerReport } = await import("./inspect.ts");
-      return alone(task, ({ kernel }) => answerReport(kernel, task.report));
+      const { renderReport, orRefusal } = await import("./inspect.ts");
+      return alone(task, ({ kernel }) => orRefusal(() => renderReport(kernel, task.report)));
+    }
+    case "walk": {
+      const { orRefusal } = await import("./inspect.ts");
+      const { answerWalk } = await import("../procfs/walk/walk-answer.ts");
+      return alone(task, ({ kernel }) => orRefusal(() => answerWalk(kernel, task.request)));
     }
     case "lines": {
       const { collectLines } = await import("./line-collect.ts");
@@ -214,7 +219,7 @@ async function moduleFor({
     const { TaskScheduler } = await import("../process/tasks/task-scheduler.ts");
     kernel.installScheduler(new TaskScheduler(kernel));
   }
-  if (module.reports === true) kernel.installReports((await import("./inspect.ts")).renderReport);
+  if (module.needs?.includes("reports")) kernel.installReports((await import("./inspect.ts")).renderReport);
   return module;
 }
 

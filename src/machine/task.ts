@@ -6,6 +6,7 @@
 
 import type { RamMemory } from "../memory/wasm-atomics.ts";
 import type { SlabPlace } from "../mm/slab/cache-sample.ts";
+import type { WalkRequest } from "../procfs/walk/walk-answer.ts";
 import type { CampaignPlan } from "../schedule/explore/campaign.ts";
 import type { ExploreBuffers } from "../schedule/explore/state.ts";
 import type { LoggedSteps } from "../schedule/explore/step-log.ts";
@@ -134,6 +135,7 @@ export type CpuTask =
   | { readonly kind: "inspect"; readonly cpu: number; readonly id: number }
   | { readonly kind: "leaks"; readonly cpu: number; readonly id: number }
   | { readonly kind: "proc"; readonly cpu: number; readonly id: number; readonly report: string }
+  | { readonly kind: "walk"; readonly cpu: number; readonly id: number; readonly request: WalkRequest }
   | {
       readonly kind: "lines";
       readonly cpu: number;

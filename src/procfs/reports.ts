@@ -79,6 +79,9 @@ export function procNames(): string[] {
   return Object.keys(REPORTS);
 }
 
+/** Whether a report is on processes: without any it shows nothing. */
+export const isOfProcesses = (name: string): boolean => /^(\/proc\/)?(ps$|(\d+|self|PID)\/)/.test(name);
+
 /** The report `name`; "/proc/" before it is allowed.  Throws UsageError if there is none. */
 export function reportNamed(name: string): KernelReport | MeasuredReport {
   const key = name.replace(/^\/(proc\/|(?=sys\/))/, "").replace(/\/+$/, "");

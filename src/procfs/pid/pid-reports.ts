@@ -55,6 +55,6 @@ function renderFor(source: ProcessSource, who: string, render: PidReport["render
   if (text !== null) return text;
   const all = processesOf(source).map((process) => process.pid);
   throw new UsageError(
-    `proc: there is no process ${who}; ${all.length === 0 ? "there is none now" : `valid are ${all.join(", ")}`}`,
+    `there is no process ${who}; ${all.length === 0 ? "there is none now" : `valid are ${all.join(", ")}`}`,
   );
 }

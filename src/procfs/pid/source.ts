@@ -1,6 +1,7 @@
 /** What reports on processes read. */
 
 import type { Paging } from "../../mm/shootdown/paging.ts";
+import type { Vmalloc } from "../../mm/vmap/vmalloc.ts";
 import type { Processes } from "../../process/processes.ts";
 import type { ProcSource } from "../source.ts";
 
@@ -8,4 +9,5 @@ import type { ProcSource } from "../source.ts";
 export type ProcessSource = Pick<ProcSource, "pages" | "spin" | "topology"> & {
   readonly processes: Processes;
   readonly paging: Paging;
+  readonly vmap: Vmalloc;
 };

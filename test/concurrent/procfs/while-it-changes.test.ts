@@ -30,6 +30,6 @@ test("a module that does not say that it reads reports is told so", async () => 
   const machine = await Machine.boot({ cpus: 1, memory: "64MiB" });
   const program = fileURLToPath(new URL("../../support/programs/reads-proc.ts", import.meta.url));
   const { fault } = await machine.run(program, { operations: 1 });
-  expect(fault?.message).toBe("kernel.proc: the module must export reports = true");
+  expect(fault?.message).toBe('a module that uses kernel.proc exports `needs = ["reports"]`');
   await machine.halt();
 });

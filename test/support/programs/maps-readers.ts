@@ -7,7 +7,7 @@
 import type { Kernel } from "../../../src/machine/kernel.ts";
 import type { ProgramOptions } from "../../../src/machine/program.ts";
 
-export const reports = true;
+export const needs = ["reports"];
 
 const PAGE = 4096;
 const BASE = 2 ** 40;

@@ -247,7 +247,7 @@ describe("what a program does is seen", () => {
   test("a process that is not there is refused, and those that are named; self is the task's own", () => {
     expect(renderReport(kernel, "self/statm")).toBe(report("statm", parent));
     expect(() => renderReport(kernel, "999/maps")).toThrow(
-      `proc: there is no process 999; valid are ${pidOf(parent)}`,
+      `there is no process 999; valid are ${pidOf(parent)}`,
     );
     expect(() => renderReport(kernel, "1/cmdline")).toThrow(
       "proc: there is no report 1/cmdline; valid are maps, smaps",
@@ -255,9 +255,7 @@ describe("what a program does is seen", () => {
     expect(renderReport(kernel, "ps")).toMatch(/^ +PID +USERS +VSZ +RSS\n +\d+ +1 +\d+ +\d+\n$/);
     kernel.processes.use(0);
     kernel.processes.spaces.put(parent);
-    expect(() => renderReport(kernel, "self/maps")).toThrow(
-      "proc: there is no process self; there is none now",
-    );
+    expect(() => renderReport(kernel, "self/maps")).toThrow("there is no process self; there is none now");
     kernel.rcu.barrier();
     machine.check();
   });

@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { answerReport } from "../../../src/machine/inspect.ts";
+import { orRefusal, renderReport } from "../../../src/machine/inspect.ts";
 import type { Kernel } from "../../../src/machine/kernel.ts";
 import { Gfp, GfpFlag } from "../../../src/mm/pages/gfp.ts";
 import { SlabFlag } from "../../../src/mm/slab/slab-flags.ts";
@@ -109,8 +109,10 @@ describe("sys/kernel/slab", () => {
     const all = sysSlab(kernel, "sys/kernel/slab/scene");
     expect(all).toContain("object_size:              8192\n");
     expect(all.split("\n")).toHaveLength(sysSlabFiles().length + 1);
-    expect(answerReport(kernel, "/sys/kernel/slab/scene/order")).toBe("3\n");
-    expect(answerReport(kernel, "sys/kernel/slab/")).toBe(sysSlab(kernel, "sys/kernel/slab"));
+    expect(orRefusal(() => renderReport(kernel, "/sys/kernel/slab/scene/order"))).toBe("3\n");
+    expect(orRefusal(() => renderReport(kernel, "sys/kernel/slab/"))).toBe(
+      sysSlab(kernel, "sys/kernel/slab"),
+    );
   });
 
   test("a cache that another was merged with is known by both names", () => {
@@ -137,8 +139,10 @@ describe("sys/kernel/slab", () => {
     ["sys/kernel/slab/scene/order/x", 'there is no file "order/x"'],
   ])("%s is refused, and the machine goes on", (name, message) => {
     const kernel = scene();
-    expect(answerReport(kernel, name)).toEqual({ refused: expect.stringContaining(message) });
-    expect(typeof answerReport(kernel, "slabinfo")).toBe("string");
+    expect(orRefusal(() => renderReport(kernel, name))).toEqual({
+      refused: expect.stringContaining(message),
+    });
+    expect(typeof orRefusal(() => renderReport(kernel, "slabinfo"))).toBe("string");
   });
 });
 
