@@ -22,6 +22,7 @@ test.each([
   ["slab-pair", [2, 0.05], 2],
   ["slab-pair", ["remote", 100], 1],
   ["fault", [16, 0.05], 1],
+  ["fork", [16, 0.05], 4],
 ])("the C twin %s compiles and measures", async (name, args, numbers) => {
   const twin = compileTwin(name);
   expect(twin !== null).toBe(hasGcc);
