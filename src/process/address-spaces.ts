@@ -109,6 +109,13 @@ export class AddressSpaces {
     this.memory.write(at + mm.capabilities, capabilities);
   }
 
+  /** What reports are to call the program's text and stack.  Linux: mm_struct start_code, end_code, start_stack. */
+  placeImage(at: MmRef, startCode: number, endCode: number, startStack: number): void {
+    this.memory.writeFloat64(at + mm.startCode, startCode);
+    this.memory.writeFloat64(at + mm.endCode, endCode);
+    this.memory.writeFloat64(at + mm.startStack, startStack);
+  }
+
   /** Where the heap of a new program begins, empty as yet.  Linux: fs/binfmt_elf.c load_elf_binary, start_brk and brk. */
   placeHeap(at: MmRef, start: number): void {
     this.memory.writeFloat64(at + mm.startBrk, start);

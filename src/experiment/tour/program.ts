@@ -14,7 +14,7 @@ import { virtualOf } from "../../mm/vmap/direct-map.ts";
 import { TASK_SIZE } from "../../process/address-spaces.ts";
 import type { FileRef } from "../../process/file-layout.ts";
 import { MapFlag } from "../../process/mmap.ts";
-import { contextOf, type MmRef, MmStruct } from "../../process/vm-area.ts";
+import { contextOf, type MmRef } from "../../process/vm-area.ts";
 import { Prot } from "../../process/vm-flags.ts";
 
 /** A place worth a look. */
@@ -73,7 +73,7 @@ class Tour {
   }
 
   build(): void {
-    const { memory, processes } = this.kernel;
+    const { processes } = this.kernel;
     const { calls, shmem, files } = processes;
     const program = this.file(8);
     this.map(TEXT, 4, READ | EXEC, PRIVATE, program);
@@ -91,12 +91,7 @@ class Tour {
     );
     files.put(program);
     shmem.write(program, 0, [0x7f, 0x45, 0x4c, 0x46]);
-    for (const [field, value] of [
-      [MmStruct.startCode, TEXT],
-      [MmStruct.endCode, TEXT + 4 * PAGE_BYTES],
-      [MmStruct.startStack, STACK_TOP - 2 * KIB],
-    ])
-      memory.writeFloat64(this.mm + field, value);
+    processes.spaces.placeImage(this.mm, TEXT, TEXT + 4 * PAGE_BYTES, STACK_TOP - 2 * KIB);
     this.read(TEXT, 2);
     this.write(DATA, 1);
     this.write(HEAP, 3);

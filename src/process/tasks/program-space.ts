@@ -4,7 +4,7 @@
  * Linux: fs/binfmt_elf.c load_elf_binary, fs/exec.c setup_arg_pages (131072 bytes below STACK_TOP), without randomization.
  */
 
-import { PAGE_BYTES } from "../../memory/units.ts";
+import { PAGE_BYTES, WORD_BYTES } from "../../memory/units.ts";
 import { type AddressSpaces, TASK_SIZE } from "../address-spaces.ts";
 import { MapFlag } from "../mmap.ts";
 import type { SystemCalls } from "../system-calls.ts";
@@ -41,5 +41,7 @@ export function makeProgramSpace({ spaces, calls }: ProgramSpaceParts): MmRef {
     return 0;
   }
   spaces.placeHeap(mm, TEXT + PAGE_BYTES);
+  // As if a word of arguments lay at the top.
+  spaces.placeImage(mm, TEXT, TEXT + PAGE_BYTES, TASK_SIZE - WORD_BYTES);
   return mm;
 }

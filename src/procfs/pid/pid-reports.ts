@@ -51,7 +51,12 @@ export function pidReportNamed(name: string): ProcessReport | null {
 
 function renderFor(source: ProcessSource, who: string, render: PidReport["render"]): string {
   const pid = who === "self" ? who : Number(who);
-  const text = who === "PID" ? null : withProcess(source, pid, (process) => render(source, process));
+  const ofMemory = render !== status && render !== statm;
+  const text =
+    who === "PID"
+      ? null
+      : // Of a task that has no memory, or not any more, there is nothing to say about it.
+        withProcess(source, pid, (process) => (ofMemory && process.mm === 0 ? "" : render(source, process)));
   if (text !== null) return text;
   const all = processesOf(source).map((process) => process.pid);
   throw new UsageError(

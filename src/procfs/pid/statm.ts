@@ -29,7 +29,24 @@ export interface SpacePages {
   readonly mostResident: number;
 }
 
+const NONE: SpacePages = {
+  size: 0,
+  anon: 0,
+  file: 0,
+  shmem: 0,
+  swap: 0,
+  text: 0,
+  exec: 0,
+  data: 0,
+  stack: 0,
+  locked: 0,
+  mostSize: 0,
+  mostResident: 0,
+};
+
+/** All 0 for a task without an address space. */
 export function spacePages({ processes }: ProcessSource, { mm }: ProcessView): SpacePages {
+  if (mm === 0) return NONE;
   const { memory } = processes.vmas;
   const at = (offset: number): number => memory.readFloat64(mm + offset);
   const rss = (member: number): number => Math.max(0, processes.rss.read(mm, member));
@@ -54,7 +71,6 @@ export function spacePages({ processes }: ProcessSource, { mm }: ProcessView): S
 }
 
 export function statm(source: ProcessSource, process: ProcessView): string {
-  if (process.mm === 0) return "0 0 0 0 0 0 0\n";
   const { size, anon, file, shmem, text, data, stack } = spacePages(source, process);
   return `${[size, anon + file + shmem, file + shmem, text, 0, data + stack, 0].join(" ")}\n`;
 }

@@ -33,3 +33,16 @@ test("a module that does not say that it reads reports is told so", async () => 
   expect(fault?.message).toBe('a module that uses kernel.proc exports `needs = ["reports"]`');
   await machine.halt();
 });
+
+test("tasks read reports of their own process, their threads and their children", async () => {
+  const program = fileURLToPath(new URL("../../support/programs/proc-tasks.ts", import.meta.url));
+  const { cpuResults } = await runWell({ cpus: 2, seed: 5 }, program, { operations: 1 });
+  const ends = cpuResults.flatMap(
+    ({ value }) => (value as { ends: { name: string; status: number }[] }).ends,
+  );
+  expect(ends.map(({ name, status }) => [name, status]).toSorted()).toEqual([
+    ["child", 0],
+    ["main", 0],
+    ["thread", 0],
+  ]);
+});

@@ -252,7 +252,9 @@ describe("what a program does is seen", () => {
     expect(() => renderReport(kernel, "1/cmdline")).toThrow(
       "proc: there is no report 1/cmdline; valid are maps, smaps",
     );
-    expect(renderReport(kernel, "ps")).toMatch(/^ +PID +USERS +VSZ +RSS\n +\d+ +1 +\d+ +\d+\n$/);
+    expect(renderReport(kernel, "ps")).toMatch(
+      /^ +TGID +PID S CPU .* COMMAND\n +- +\d+ - +- +\d+ +\d+ .*\(address space\)\n$/,
+    );
     kernel.processes.use(0);
     kernel.processes.spaces.put(parent);
     expect(() => renderReport(kernel, "self/maps")).toThrow("there is no process self; there is none now");
