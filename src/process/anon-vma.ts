@@ -251,6 +251,17 @@ export class AnonVmas {
     this.memory.add(ref + anon.refcount, 1);
   }
 
+  /** Takes a reference unless there is none left; in an RCU section.  Linux: atomic_inc_not_zero(&anon_vma->refcount). */
+  tryGet(ref: AnonVmaRef): boolean {
+    const { memory } = this;
+    for (let seen = memory.load(ref + anon.refcount); seen !== 0; ) {
+      const found = memory.cas(ref + anon.refcount, seen, seen + 1);
+      if (found === seen) return true;
+      seen = found;
+    }
+    return false;
+  }
+
   /** Linux: put_anon_vma, __put_anon_vma. */
   put(ref: AnonVmaRef): void {
     const { memory, slabs, caches } = this;

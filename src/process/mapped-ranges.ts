@@ -246,6 +246,7 @@ export class MappedRanges implements PageOps {
       for (let address = first; address < last; ) {
         const table = tables.pteOffsetMapLock(pmd, address);
         if (table === 0) return;
+        this.parts.paging.batch.flushPending(contextOf(mm));
         if (isUnlocked) tables.pteUnlock(table);
         let isFull = false;
         for (let at = table; address < last && !isFull; at += ENTRY_WORDS, address += PAGE_BYTES) {

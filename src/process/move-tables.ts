@@ -18,6 +18,7 @@ import { PMD_BYTES, spanEnd } from "../mm/pgtable/address-range.ts";
 import type { PageTables } from "../mm/pgtable/page-tables.ts";
 import { isPresent } from "../mm/pgtable/pte.ts";
 import type { Shootdown } from "../mm/shootdown/shootdown.ts";
+import type { UnmapBatch } from "../mm/shootdown/unmap-batch.ts";
 import type { AnonVmas } from "./anon-vma.ts";
 import type { Files } from "./files.ts";
 import { contextOf, type MmRef, VmArea, type VmaRef } from "./vm-area.ts";
@@ -39,6 +40,7 @@ export interface TableMove {
 export interface TableMoverParts {
   readonly tables: PageTables;
   readonly shootdown: Shootdown;
+  readonly batch: UnmapBatch;
   readonly anonVmas: AnonVmas;
   readonly files: Files;
 }
@@ -47,6 +49,7 @@ export class TableMover {
   declare private readonly memory: Memory;
   declare private readonly tables: PageTables;
   declare private readonly shootdown: Shootdown;
+  declare private readonly batch: UnmapBatch;
   declare private readonly anonVmas: AnonVmas;
   declare private readonly files: Files;
 
@@ -54,6 +57,7 @@ export class TableMover {
     this.memory = parts.tables.memory;
     this.tables = parts.tables;
     this.shootdown = parts.shootdown;
+    this.batch = parts.batch;
     this.anonVmas = parts.anonVmas;
     this.files = parts.files;
   }
@@ -95,6 +99,8 @@ export class TableMover {
     this.lockRmap(rmapLocked);
     const old = tables.pteOffsetMapLock(oldPmd, from);
     const fresh = old === 0 ? 0 : this.lockSecond(oldPmd, newPmd, old, to);
+    // What was unmapped here lately may be in TLBs yet, and its entry is empty: nothing below would flush for it.
+    if (fresh !== 0) this.batch.flushPending(contextOf(mm));
     let mustFlush = false;
     if (fresh !== 0) mustFlush = this.moveWords(old, fresh, bytes / PAGE_BYTES);
     reached("mremap-flush-late");

@@ -47,6 +47,7 @@ import { Rss } from "./rss.ts";
 import { type PageUnmapper, Shmem } from "./shmem.ts";
 import { StackGrowth } from "./stack-growth.ts";
 import { SystemCalls } from "./system-calls.ts";
+import { TryToUnmap } from "./try-to-unmap.ts";
 import { UnmappedAreas } from "./unmapped-area.ts";
 import { UserSignal } from "./user-signal.ts";
 import { contextOf, type MmRef } from "./vm-area.ts";
@@ -96,6 +97,8 @@ export class Processes {
   declare readonly ranges: MappedRanges;
   declare readonly spaces: AddressSpaces;
   declare readonly calls: SystemCalls;
+  /** Takes pages away from who maps them. */
+  declare readonly reclaim: TryToUnmap;
   declare private readonly pageLocks: PageLocks;
   declare private readonly caches: ProcessCaches;
   declare private readonly parts: ProcessParts;
@@ -144,6 +147,7 @@ export class Processes {
     const faults = new Faults({ ...own, tables, shootdown, fileFaults, stacks, zeroPage });
     this.ranges = new MappedRanges({ ...own, faults });
     this.spaces = new AddressSpaces({ ...own, tables, unmapper: this.ranges });
+    this.reclaim = new TryToUnmap(own);
     this.calls = this.makeCalls();
     paging.user.install((address, code) => {
       const mm = this.current;
@@ -204,8 +208,8 @@ export class Processes {
     const { vmas, merge, accounting } = this;
     const areas = new UnmappedAreas(vmas, this.parts.vmSettings.mmapMinAddr);
     const munmap = new Munmap({ vmas, accounting, unmapper: pageOps });
-    const { tables, ranges, shootdown } = this.parts.paging;
-    const mover = new TableMover({ tables, shootdown, anonVmas: this.anonVmas, files: this.files });
+    const { tables, ranges, shootdown, batch } = this.parts.paging;
+    const mover = new TableMover({ tables, shootdown, batch, anonVmas: this.anonVmas, files: this.files });
     const { anonPages, filePages, rss } = this;
     const copier = new TableCopier({ ranges, vmas, anonPages, filePages, rss });
     const own = { vmas, merge, accounting, areas, munmap, pageOps };

@@ -84,6 +84,12 @@ export class CpuMasks {
     this.memory.write(at, this.memory.read(at) & ~(1 << (cpu & 31)));
   }
 
+  /** Linux: cpumask_or. */
+  addAll(to: Pointer, from: Pointer): void {
+    const { memory } = this;
+    for (let w = 0; w < this.words; w++) memory.write(to + w, memory.read(to + w) | memory.load(from + w));
+  }
+
   copy(to: Pointer, from: Pointer): void {
     for (let w = 0; w < this.words; w++) this.memory.write(to + w, this.memory.load(from + w));
   }

@@ -30,6 +30,7 @@ import { Shootdown } from "./shootdown.ts";
 import { StaleWatch } from "./stale-watch.ts";
 import { TableFree } from "./table-free.ts";
 import { TlbSwitch } from "./tlb-switch.ts";
+import { UnmapBatch } from "./unmap-batch.ts";
 import { UserAccess } from "./user-access.ts";
 
 export interface PagingSlots {
@@ -63,6 +64,8 @@ export class Paging {
   declare readonly user: UserAccess;
   declare readonly slots: PagingSlots;
   declare readonly asids: GlobalAsids;
+  /** Flushes that reclaim has put off. */
+  declare readonly batch: UnmapBatch;
   declare private readonly parts: PagingParts;
   declare private readonly tableFree: TableFree;
   declare private readonly putPage: PageRelease;
@@ -93,6 +96,7 @@ export class Paging {
       kernelFlush: parts.vmap.flush,
       asids: this.asids,
     });
+    this.batch = new UnmapBatch({ ...parts, slot: slots.cpus, shootdown: this.shootdown });
     this.user = new UserAccess(cpu, watch, this.tables.levels);
     this.tableFree = new TableFree({ ...parts, memory, tables: this.tables });
     this.putPage = (pfn) => pages.putPage(pfn);

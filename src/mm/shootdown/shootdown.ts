@@ -167,7 +167,13 @@ export class Shootdown {
 
   /** Everything that the CPUs of `mask` know of user addresses; their generations stay.  Linux: arch_tlbbatch_flush. */
   flushCpus(mask: Pointer): void {
-    const { cpu, memory } = this;
+    const { cpu, memory, broadcasts } = this;
+    if (BROADCASTS) {
+      // CPUs whose slots are behind find that out when they next compare generations.
+      broadcasts.nonGlobal();
+      broadcasts.sync();
+      return;
+    }
     cpu.preemptDisable();
     const info = this.beginInfo(0, 0, 0, Infinity);
     this.flushMany(mask, info);
@@ -189,7 +195,7 @@ export class Shootdown {
   }
 
   /** Whether `mm` is in use on a CPU besides this one. */
-  private othersHave(mm: MmRef): boolean {
+  othersHave(mm: MmRef): boolean {
     const { masks, cpu } = this;
     const mask = mm + mmField.cpumask;
     return masks.weight(mask) > (masks.has(mask, cpu.id) ? 1 : 0);

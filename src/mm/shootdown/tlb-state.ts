@@ -53,4 +53,7 @@ export const CpuTlbState = struct("cpu_tlbstate", {
   info: embed(FlushTlbInfo, "holder"),
   /** CPUs whose TLBs reclaim has yet to flush.  Linux: struct arch_tlbflush_unmap_batch. */
   batchMask: cpuMask("owner-cpu"),
+  /** Whether there is anything to flush, and whether any of it could be written to. */
+  batchRequired: word("owner-cpu", "flags"),
+  batchWritable: word("owner-cpu", "flags"),
 });
