@@ -133,6 +133,7 @@ export class TaskScheduler {
     };
     const calls = {
       ...common,
+      more: (operations: number) => parts.more(operations),
       access: user,
       attention,
       blocking,

@@ -59,6 +59,12 @@ describe.each(MACHINES)("%s", (_name, machine, config, rounds) => {
     await runWell({ memory: "16MiB", ...config }, "cow-storm", { operations: rounds * PAGES, options });
   });
 
+  test("spawn", async () => {
+    const options = { pages: 4, writes: 2 };
+    const result = await runWell({ memory: "32MiB", ...config }, "spawn", { operations: rounds, options });
+    expect(operationsOf(result, "spawn")).toEqual(new Array(config.cpus).fill(rounds));
+  });
+
   test("mprotect", async () => {
     const result = await runWell({ memory: "16MiB", ...config }, "mprotect", { operations: 10 });
     // Taking the right away and giving it back, each of them to all other CPUs.
