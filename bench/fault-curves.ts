@@ -1,11 +1,11 @@
 /**
  * How page faults and mappings scale in simulated time, on 1 to 64 CPUs: page_fault1, mapbench and mmap1, with mmap_lock
- * alone, with locks of VMAs, and as processes of their own.
+ * alone, with locks of VMAs in both forms, and as processes of their own; and which cache lines travel.
  *
  *   node bench/fault-curves.ts                       writes docs/FAULT-CURVES.md and its plot
  *   node bench/fault-curves.ts --cpus 1,4 --out .    some, written elsewhere
  *
- * Takes minutes; simulated results do not depend on the host or its load.
+ * Takes about five minutes on two quiet cores; simulated results do not depend on the host or its load.
  */
 
 import { writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ const MACHINE = { profile: "xeon-8375c-2s", memory: "1GiB" };
 const MOST_CPUS = 64;
 
 const { values: flags } = parseArgs({
-  options: { cpus: { type: "string", default: "1,4,16,64" }, out: { type: "string", default: OUT } },
+  options: { cpus: { type: "string", default: "1,2,4,8,16,32,64" }, out: { type: "string", default: OUT } },
 });
 const counts = flags.cpus.split(",").map(Number);
 if (counts.some((count) => !Number.isInteger(count) || count < 1 || count > MOST_CPUS)) {
