@@ -1,5 +1,6 @@
 /**
- * Memory files at rest: F1 and F2 of files.ts, X1 and X2 of page-cache.ts.
+ * Files at rest: F1 and F2 of files.ts, X1 and X2 of page-cache.ts, and
+ *   X3  where a file's type keeps pages: nr_dirty == its dirty pages, and an entry that allows writing maps a dirty one
  *
  * A page of a file has one reference for the cache and one for each entry that maps it; nobody has another at rest.
  */
@@ -7,6 +8,7 @@
 import { bug } from "../memory/bug.ts";
 import type { Memory } from "../memory/memory.ts";
 import type { Pfn } from "../memory/units.ts";
+import { NodeStat } from "../mm/pages/counters.ts";
 import { Page, PageType } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { PageFlag } from "../mm/pages/page-flags.ts";
@@ -45,6 +47,7 @@ export function checkFiles(view: FilesView, areas: readonly VmaRef[], mapped: Ma
     const isNoReserve = memory.read(at + inode.isNoReserve) !== 0;
     committed += isNoReserve ? pages.size : memory.readFloat64(at + inode.committed);
   }
+  checkDirty(view, cached);
   checkAreas(view, areas, linked);
   for (const pfn of mapped.keys()) {
     if (processes.anonPages.isAnon(pfn) || cached.has(pfn)) continue;
@@ -61,6 +64,7 @@ export function checkFileEntry(
     readonly area: VmaRef;
     readonly address: number;
     readonly where: string;
+    readonly isWritable: boolean;
   },
 ): void {
   const page = pages.frames.pageOf(entry.pfn);
@@ -69,6 +73,8 @@ export function checkFileEntry(
     memory.load(page + FilePage.mapping) === processes.files.mappedBy(entry.area) &&
     (memory.read(page + Page.type) & 0xff) === PageType.FILE &&
     memory.readFloat64(page + FilePage.index) === index;
+  if (entry.isWritable && processes.writes.wantsNotice(entry.area) && !processes.filePages.isDirty(entry.pfn))
+    bug(`X3 ${entry.where} allows writing, and frame ${entry.pfn} counts as clean`);
   if (!isRight) bug(`${entry.where} maps frame ${entry.pfn}, which is not page ${index} of its VMA's file`);
 }
 
@@ -81,6 +87,18 @@ function checkCached({ memory, pages }: FilesView, pfn: Pfn, index: number, coun
   if ((memory.read(page + Page.flags) & PageFlag.LOCKED) !== 0) bug(`X2 ${where}: locked at rest`);
   if (mapcount !== count) bug(`P4 ${where}: mapcount ${mapcount}, tables map it ${count} times`);
   if (references !== count + 1) bug(`P4 ${where}: ${references} references, ${count} entries and the cache`);
+}
+
+function checkDirty({ memory, pages, processes }: FilesView, cached: Set<Pfn>): void {
+  const { files, filePages } = processes;
+  const inodeOf = (pfn: Pfn): number => memory.load(pages.frames.pageOf(pfn) + FilePage.mapping);
+  const dirty = [...cached].filter(
+    (pfn) => filePages.isDirty(pfn) && files.typeOf(inodeOf(pfn)).writePage !== undefined,
+  ).length;
+  let said = 0;
+  for (let node = 0; node < pages.frames.nodeCount; node++)
+    said += pages.vmstat.nodeStateSnapshot(pages.frames.nodeAt(node), NodeStat.nr_dirty);
+  if (said !== dirty) bug(`X3 ${dirty} pages are dirty, nr_dirty is ${said}`);
 }
 
 function checkAreas({ memory }: FilesView, areas: readonly VmaRef[], linked: Set<VmaRef>): void {

@@ -105,7 +105,7 @@ function checkEntries(view: SpacesView, at: MmRef, areas: readonly VmaRef[], map
       if (processes.anonPages.isAnon(pfn)) resident.anon++;
       else {
         resident.shmem++;
-        checkFileEntry(view, { pfn, area, address, where });
+        checkFileEntry(view, { pfn, area, address, where, isWritable: (low & PteBit.RW) !== 0 });
       }
     }
     paging.tables.pteUnlock(table);

@@ -27,6 +27,7 @@ import type { AnonVmas } from "./anon-vma.ts";
 import { type Fault, FaultFlag, FaultOutcome } from "./fault.ts";
 import type { FileFaults } from "./file-faults.ts";
 import type { FilePages } from "./file-pages.ts";
+import type { FileWrites } from "./file-writes.ts";
 import { pageFloor } from "./page-align.ts";
 import { type Rss, RssMember } from "./rss.ts";
 import type { StackGrowth } from "./stack-growth.ts";
@@ -63,6 +64,7 @@ export interface FaultParts {
   readonly fileFaults: FileFaults;
   readonly rss: Rss;
   readonly stacks: StackGrowth;
+  readonly writes: FileWrites;
   /** The page of zeros that reads of untouched memory share. */
   readonly zeroPage: () => Pfn;
 }
@@ -239,6 +241,11 @@ export class Faults {
     const pfn = tables.pte.pfnOf(low);
     const isZero = (low & SPECIAL) !== 0;
     const isShared = (this.memory.read(fault.area + vma.flags) & VmFlag.SHARED) !== 0;
+    if (!isZero && isShared && this.parts.writes.wantsNotice(fault.area)) {
+      pages.getPage(pfn);
+      tables.pteUnlock(at);
+      return this.parts.writes.makeWritable(fault, pfn, low);
+    }
     if (!isZero && (isShared || (anonPages.isAnon(pfn) && anonPages.canReuse(pfn, fault.area)))) {
       tables.pte.change(at, 0, RW | DIRTY | ACCESSED);
       // Other CPUs that still have the old right fault once more, and find the new one.

@@ -3,7 +3,7 @@
  *
  *   read                   what is cached of the 16 pages around goes in at once; else the page is brought in and mapped
  *   write, private         a copy of the page, of this process alone
- *   write, shared          the page itself, dirty
+ *   write, shared          the page itself, dirty; the file's type may want to be asked: file-writes.ts
  *
  * A page is mapped while it is locked, see shmem.ts.
  *
@@ -12,7 +12,6 @@
  */
 
 import { PteBit } from "../hardware/page-table-entry.ts";
-import { Errno } from "../memory/errno.ts";
 import type { Memory } from "../memory/memory.ts";
 import { FRAME_WORDS, frameOf, PAGE_BYTES, type Pfn, type Pointer } from "../memory/units.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
@@ -21,7 +20,9 @@ import { PageProt } from "../mm/pgtable/pte.ts";
 import type { Shootdown } from "../mm/shootdown/shootdown.ts";
 import { type AnonPages, pageIndex } from "./anon-pages.ts";
 import { type Fault, FaultOutcome } from "./fault.ts";
+import type { FaultPages } from "./fault-pages.ts";
 import type { FilePages } from "./file-pages.ts";
+import { type FileWrites, MKWRITE_LOCKED } from "./file-writes.ts";
 import type { Files } from "./files.ts";
 import type { PageCache } from "./page-cache.ts";
 import type { PageLocks } from "./page-lock.ts";
@@ -32,7 +33,7 @@ import { VmFlag } from "./vm-flags.ts";
 
 const vma = VmArea;
 const { DIRTY, RW } = PteBit;
-const { DONE, OOM, SIGBUS } = FaultOutcome;
+const { DONE, OOM } = FaultOutcome;
 /** Linux: fault_around_bytes. */
 const AROUND_PAGES = 16;
 const TABLE_PAGES = 512;
@@ -49,6 +50,8 @@ export interface FileFaultParts {
   readonly filePages: FilePages;
   readonly anonPages: AnonPages;
   readonly rss: Rss;
+  readonly faultPages: FaultPages;
+  readonly writes: FileWrites;
 }
 
 /** What all faults do. */
@@ -80,10 +83,19 @@ export class FileFaults {
   /** Maps the page itself.  Linux: do_read_fault, do_shared_fault. */
   private mapPage(fault: Fault, steps: FaultSteps): number {
     const { tables } = this;
-    const { shmem, filePages, rss } = this.parts;
+    const { shmem, filePages, rss, faultPages, writes, pageLocks, pages } = this.parts;
     const { mm, area, address, isWrite } = fault;
-    const pfn = this.bring(fault);
-    if (pfn < 0) return outcomeOf(pfn);
+    const pfn = faultPages.bring(fault);
+    if (pfn <= 0) return -pfn;
+    const { done } = faultPages;
+    if (isWrite && writes.wantsNotice(area)) {
+      pageLocks.unlock(pfn);
+      const asked = writes.ask(area, pfn);
+      if (asked !== MKWRITE_LOCKED) {
+        pages.putPage(pfn);
+        return asked;
+      }
+    }
     const at = tables.pteAllocMapLock(contextOf(mm), address);
     const isMapped = at !== 0 && this.isEmpty(at);
     if (isMapped) {
@@ -94,23 +106,24 @@ export class FileFaults {
     if (at !== 0) tables.pteUnlock(at);
     if (isWrite) filePages.markDirty(pfn);
     shmem.release(pfn, isMapped);
-    return at === 0 ? OOM : DONE;
+    return at === 0 ? OOM : done;
   }
 
   /** Maps a copy.  Linux: do_cow_fault. */
   private copy(fault: Fault, steps: FaultSteps): number {
     const { tables, memory } = this;
-    const { shmem, anonPages, pages, rss } = this.parts;
+    const { shmem, anonPages, pages, rss, faultPages } = this.parts;
     const { mm, area, address } = fault;
     const prepared = steps.prepare(fault);
     if (prepared !== DONE) return prepared;
     const own = anonPages.makeForCopy();
     if (own === 0) return OOM;
-    const pfn = this.bring(fault);
-    if (pfn < 0) {
+    const pfn = faultPages.bring(fault);
+    if (pfn <= 0) {
       pages.putPage(own);
-      return outcomeOf(pfn);
+      return -pfn;
     }
+    const { done } = faultPages;
     memory.copy(frameOf(own), frameOf(pfn), FRAME_WORDS);
     const at = tables.pteAllocMapLock(contextOf(mm), address);
     if (at !== 0 && this.isEmpty(at)) {
@@ -124,7 +137,7 @@ export class FileFaults {
     if (at !== 0) tables.pteUnlock(at);
     // Till here the page was locked: a truncation that has unmapped all copies would have found this one.
     shmem.release(pfn);
-    return at === 0 ? OOM : DONE;
+    return at === 0 ? OOM : done;
   }
 
   /** Maps what is cached around; whether the page itself was.  Linux: do_fault_around, filemap_map_pages. */
@@ -173,14 +186,10 @@ export class FileFaults {
     return isUsed;
   }
 
-  private bring({ area, address }: Fault): number {
-    const { shmem, files } = this.parts;
-    return shmem.getPage(files.mappedBy(area), pageIndex(this.memory, area, address), false);
-  }
-
-  /** What an entry for a page of the file allows.  Linux: vm_page_prot: no shared mapping here must know of writes. */
+  /** What an entry for a page of the file allows.  Linux: vm_page_prot. */
   private bitsOf(area: VmaRef): number {
     const both = VmFlag.SHARED | VmFlag.WRITE;
+    if (this.parts.writes.wantsNotice(area)) return PageProt.READ;
     return (this.memory.read(area + vma.flags) & both) === both ? PageProt.WRITE : PageProt.READ;
   }
 
@@ -188,5 +197,3 @@ export class FileFaults {
     return this.tables.pte.get(at) === 0 && this.tables.pte.high === 0;
   }
 }
-
-const outcomeOf = (error: number): number => (error === -Errno.ENOMEM ? OOM : SIGBUS);

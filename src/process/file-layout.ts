@@ -10,6 +10,7 @@ import type { Pointer } from "../memory/units.ts";
 import { RcuHead } from "../sync/rcu-callbacks.ts";
 import { RwSemaphore } from "../sync/rwsem-layout.ts";
 import { SpinLock } from "../sync/spinlock-layout.ts";
+import { WaitQueueHead } from "../sync/wait-queue.ts";
 
 /** Word index of a struct file. */
 export type FileRef = Pointer;
@@ -34,6 +35,14 @@ export const Inode = struct("inode", {
   isNoReserve: word("boot", "flags"),
   /** Linux: i_ino. */
   number: word("boot"),
+  /** Number of its type: see file-types.ts. */
+  type: word("boot"),
+  /** Odd while a hole is punched, of pages [punchFirst, punchEnd).  Linux: struct shmem_falloc. */
+  punchSequence: word("atomic", "counter"),
+  punchFirst: float64("lock:xa_lock"),
+  punchEnd: float64("lock:xa_lock"),
+  /** Faults in that hole. */
+  punchWait: embed(WaitQueueHead, "atomic"),
   /** It stands behind a shared anonymous mapping: /dev/zero in reports. */
   isAnonymous: word("boot", "flags"),
   /** Bytes.  Written by who holds `sem`; faults read it under the lock of a page. */

@@ -23,7 +23,9 @@ import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import { LockClass } from "../sync/lock-class.ts";
 import type { RwSemaphores } from "../sync/rwsem.ts";
 import { SpinLock, type SpinLocks } from "../sync/spinlock.ts";
+import type { WaitQueues } from "../sync/wait-queue.ts";
 import { FileMode, type FileRef, Inode, type InodeRef, OpenFile } from "./file-layout.ts";
+import { type FileType, FileTypes } from "./file-types.ts";
 import { IntervalTree } from "./interval-tree.ts";
 import type { MappedFile } from "./mmap.ts";
 import type { ProcessCaches } from "./process-caches.ts";
@@ -33,7 +35,7 @@ import type { AreaHooks } from "./vmas.ts";
 const vma = VmArea;
 const file = OpenFile;
 const inode = Inode;
-/** The table of functions of VMAs of memory files.  Linux: shmem_vm_ops. */
+/** The table of functions of VMAs of memory files; those of other types follow.  Linux: shmem_vm_ops. */
 export const SHMEM_OPS = 1;
 
 const Globals = struct("shmem_sb", {
@@ -47,6 +49,7 @@ export interface FileParts {
   readonly memory: Memory;
   readonly locks: SpinLocks;
   readonly rwsems: RwSemaphores;
+  readonly waitQueues: WaitQueues;
   readonly slabs: SlabCaches;
   readonly caches: ProcessCaches;
   readonly slot: Slot;
@@ -56,6 +59,8 @@ export interface FileParts {
 
 export class Files implements AreaHooks {
   declare private readonly memory: Memory;
+  /** Types that file systems have registered. */
+  readonly types = new FileTypes();
   declare private readonly parts: FileParts;
   declare private readonly intervals: IntervalTree;
 
@@ -90,9 +95,9 @@ export class Files implements AreaHooks {
   // ---- files ----
 
   /** An inode without pages and without an open file, or 0. */
-  makeInode(bytes: number, committed: number, isNoReserve: boolean): InodeRef {
+  makeInode(bytes: number, committed: number, isNoReserve: boolean, type = 0): InodeRef {
     const { memory } = this;
-    const { slabs, caches, locks, rwsems, slot } = this.parts;
+    const { slabs, caches, locks, rwsems, waitQueues, slot } = this.parts;
     const fresh = slabs.alloc(caches.inode, Gfp.KERNEL);
     if (fresh === 0) return 0;
     memory.fill(fresh, wordsIn(Inode), 0);
@@ -100,6 +105,8 @@ export class Files implements AreaHooks {
     memory.writeFloat64(fresh + inode.committed, committed);
     memory.write(fresh + inode.isNoReserve, isNoReserve ? 1 : 0);
     memory.write(fresh + inode.number, memory.add(slot.address + Globals.lastNumber, 1) + 1);
+    memory.write(fresh + inode.type, type);
+    waitQueues.format(fresh + inode.punchWait);
     rwsems.format(fresh + inode.sem, LockClass.INODE_RWSEM);
     rwsems.format(fresh + inode.mmapSem, LockClass.I_MMAP);
     locks.format(fresh + inode.xaLock, LockClass.INODE);
@@ -126,7 +133,8 @@ export class Files implements AreaHooks {
   describe(at: FileRef): MappedFile {
     const mode = this.memory.read(at + file.mode);
     const [isReadable, isWritable] = [(mode & FileMode.READ) !== 0, (mode & FileMode.WRITE) !== 0];
-    return { file: at, isReadable, isWritable, ops: SHMEM_OPS };
+    const type = this.memory.read(this.inodeOf(at) + inode.type);
+    return { file: at, isReadable, isWritable, ops: SHMEM_OPS + type };
   }
 
   inodeOf(at: FileRef): InodeRef {
@@ -162,6 +170,10 @@ export class Files implements AreaHooks {
     listDel(memory, at + inode.link);
     locks.unlock(slot.address + Globals.lock);
     slabs.free(caches.inode, at);
+  }
+
+  typeOf(at: InodeRef): FileType {
+    return this.types.of(this.memory.read(at + inode.type));
   }
 
   // ---- mappings ----

@@ -21,6 +21,7 @@ import { type AnonPages, pageIndex } from "./anon-pages.ts";
 import { FaultOutcome } from "./fault.ts";
 import type { Faults } from "./faults.ts";
 import type { FilePages } from "./file-pages.ts";
+import type { FileWrites } from "./file-writes.ts";
 import type { Files } from "./files.ts";
 import type { PageCache } from "./page-cache.ts";
 import type { PageOps } from "./page-ops.ts";
@@ -40,6 +41,7 @@ export interface MappedRangeParts {
   readonly paging: Paging;
   readonly vmas: Vmas;
   readonly anonPages: AnonPages;
+  readonly writes: FileWrites;
   readonly filePages: FilePages;
   readonly files: Files;
   readonly cache: PageCache;
@@ -106,11 +108,15 @@ export class MappedRanges implements PageOps {
     const bits = (flags & VM_ACCESS) === 0 ? PageProt.NONE & ~ACCESSED : PageProt.READ & ~ACCESSED;
     const isWritable = (flags & VmFlag.WRITE) !== 0;
     const isShared = (flags & VmFlag.SHARED) !== 0;
+    const asks = isShared && parts.writes.wantsNotice(area);
     this.change(mm, start, end, (at, low) => {
       if (!isPresent(low)) return null;
       const pfn = tables.pte.pfnOf(low);
       // A page of a shared mapping, or of this process alone, is writable at once; any other is looked at in a fault.
-      const isOwn = isWritable && (isShared || ((low & SPECIAL) === 0 && parts.anonPages.isExclusive(pfn)));
+      // Where the file's type is asked, it was so about those that are dirty.  Linux: can_change_shared_pte_writable.
+      const isOwn =
+        isWritable &&
+        (isShared ? !asks || (low & DIRTY) !== 0 : (low & SPECIAL) === 0 && parts.anonPages.isExclusive(pfn));
       const now = tables.pte.take(at);
       const next = bits | (now & CHANGE_KEEPS) | (isOwn ? RW : 0);
       const high = tables.pte.high & PTE_HIGH_NX;

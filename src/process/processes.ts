@@ -25,10 +25,12 @@ import { AnonPages } from "./anon-pages.ts";
 import { AnonVmas } from "./anon-vma.ts";
 import { Brk } from "./brk.ts";
 import { TableCopier } from "./copy-tables.ts";
+import { FaultPages } from "./fault-pages.ts";
 import { Faults } from "./faults.ts";
 import { FileFaults } from "./file-faults.ts";
 import type { InodeRef } from "./file-layout.ts";
 import { FilePages } from "./file-pages.ts";
+import { FileWrites } from "./file-writes.ts";
 import { Files } from "./files.ts";
 import { Fork } from "./fork.ts";
 import { Madvise } from "./madvise.ts";
@@ -94,12 +96,15 @@ export class Processes {
   declare readonly cache: PageCache;
   declare readonly shmem: Shmem;
   declare readonly filePages: FilePages;
+  declare readonly pageLocks: PageLocks;
+  declare readonly faults: Faults;
   declare readonly ranges: MappedRanges;
+  /** Pages of files that ask, and cleaning them. */
+  declare readonly writes: FileWrites;
   declare readonly spaces: AddressSpaces;
   declare readonly calls: SystemCalls;
   /** Takes pages away from who maps them. */
   declare readonly reclaim: TryToUnmap;
-  declare private readonly pageLocks: PageLocks;
   declare private readonly caches: ProcessCaches;
   declare private readonly parts: ProcessParts;
 
@@ -126,11 +131,11 @@ export class Processes {
       totalPages: () => totalPages(pages),
     });
     this.anonPages = new AnonPages(memory, pages);
-    this.filePages = new FilePages(memory, pages);
     this.pageLocks = new PageLocks(pages.frames, parts.waitQueues, slots.pageLocks);
     this.cache = new PageCache(base);
     const evict = (inode: InodeRef): void => this.shmem.evict(inode);
     this.files = new Files({ ...base, slot: slots.files, evict });
+    this.filePages = new FilePages(memory, pages, this.files);
     this.vmas.install(this.files);
     const { mmapLocks, vmas, merge, rss, accounting, anonVmas, anonPages } = this;
     const { filePages, pageLocks, cache, files } = this;
@@ -141,11 +146,14 @@ export class Processes {
     const of = { filePages, pageLocks, cache, files, shmem };
     const own = { ...base, ...of, mmapLocks, vmas, merge, rss, accounting, anonVmas, anonPages };
     const { tables, shootdown } = paging;
-    const fileFaults = new FileFaults({ ...own, tables, shootdown });
+    this.writes = new FileWrites({ ...own, tables, shootdown });
+    const { writes } = this;
+    const faultPages = new FaultPages(own);
+    const fileFaults = new FileFaults({ ...own, tables, shootdown, faultPages, writes });
     const zeroPage = (): Pfn => this.caches.zeroPage;
     const stacks = new StackGrowth({ ...own, minAddress: parts.vmSettings.mmapMinAddr });
-    const faults = new Faults({ ...own, tables, shootdown, fileFaults, stacks, zeroPage });
-    this.ranges = new MappedRanges({ ...own, faults });
+    this.faults = new Faults({ ...own, tables, shootdown, fileFaults, stacks, writes, zeroPage });
+    this.ranges = new MappedRanges({ ...own, faults: this.faults, writes });
     this.spaces = new AddressSpaces({ ...own, tables, unmapper: this.ranges });
     this.reclaim = new TryToUnmap(own);
     this.calls = this.makeCalls();
@@ -155,7 +163,7 @@ export class Processes {
       if (mm === 0) throw new UserFault(address, code);
       // The kernel's half is nobody's VMA, whatever is mapped there.  Linux: do_kern_addr_fault, bad_area_nosemaphore.
       if (address < 0) throw new UserSignal("SEGV", "MAPERR", address);
-      faults.handle(mm, address, code);
+      this.faults.handle(mm, address, code);
     });
   }
 

@@ -6,8 +6,7 @@
  * page that was taken is in no page table, and a private copy that was made meanwhile goes when all is unmapped again.
  *
  * Linux: mm/shmem.c shmem_get_folio_gfp, shmem_undo_range, shmem_setattr, shmem_fallocate, shmem_file_read_iter,
- * shmem_write_begin, shmem_acct_size; mm/memory.c unmap_mapping_pages.  Differs: no swap, no huge pages, no quota; a fault
- * within a hole that is being punched does not wait for the end of the punching.
+ * shmem_write_begin, shmem_acct_size; mm/memory.c unmap_mapping_pages.  Differs: no swap, no huge pages, no quota.
  */
 
 import { bug } from "../memory/bug.ts";
@@ -20,6 +19,8 @@ import { Page } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { PageFlag } from "../mm/pages/page-flags.ts";
 import type { RwSemaphores } from "../sync/rwsem.ts";
+import type { SpinLocks } from "../sync/spinlock.ts";
+import type { WaitQueues } from "../sync/wait-queue.ts";
 import type { Accounting } from "./accounting.ts";
 import { FileMode, type FileRef, Inode, type InodeRef } from "./file-layout.ts";
 import type { FilePages } from "./file-pages.ts";
@@ -46,7 +47,9 @@ export type PageUnmapper = (area: VmaRef, start: number, end: number, evenCows: 
 export interface ShmemParts {
   readonly memory: Memory;
   readonly pages: PageAllocator;
+  readonly locks: SpinLocks;
   readonly rwsems: RwSemaphores;
+  readonly waitQueues: WaitQueues;
   readonly accounting: Accounting;
   readonly files: Files;
   readonly cache: PageCache;
@@ -66,9 +69,9 @@ export class Shmem implements SharedMemoryFiles {
 
   // ---- files ----
 
-  /** An empty file that can be read and written, with one reference; or 0.  Linux: memfd_create. */
-  create(): FileRef {
-    return this.openNew(0, 0, true);
+  /** An empty file of a type that can be read and written, with one reference; or 0.  Linux: memfd_create. */
+  create(type = 0): FileRef {
+    return this.openNew(0, 0, true, type);
   }
 
   /** The file of a shared anonymous mapping: all of it is committed at once, unless that is not wanted. */
@@ -111,7 +114,7 @@ export class Shmem implements SharedMemoryFiles {
       if (!isWrite && this.isBeyond(at, index)) return -Errno.EINVAL;
       const found = cache.find(at, index);
       if (found === 0) {
-        const made = this.addPage(at, index);
+        const made = this.makePage(at, index);
         if (made === -Errno.EEXIST) continue;
         // The file may have been cut off since.
         if (made > 0 && !isWrite && this.isBeyond(at, index)) {
@@ -126,6 +129,15 @@ export class Shmem implements SharedMemoryFiles {
       pageLocks.unlock(found);
       pages.putPage(found);
     }
+  }
+
+  /** A new page at `index`, locked, with what the file's type reads there; -EEXIST if another was faster; -EIO. */
+  makePage(at: InodeRef, index: number): LockedPage {
+    const type = this.parts.files.typeOf(at);
+    const fresh = this.addPage(at, index);
+    if (fresh < 0 || type.readPage === undefined || type.readPage(at, index, fresh)) return fresh;
+    this.takePage(at, fresh);
+    return -Errno.EIO;
   }
 
   /** Gives a page back that `getPage` has returned, but for what the caller has done with its reference. */
@@ -144,7 +156,8 @@ export class Shmem implements SharedMemoryFiles {
     const end = Math.min(offset + bytes, this.sizeOf(at));
     for (let from = offset; from < end; ) {
       const to = Math.min(end, (Math.floor(from / PAGE_BYTES) + 1) * PAGE_BYTES);
-      const found = parts.cache.find(at, Math.floor(from / PAGE_BYTES));
+      const found = this.findPage(at, Math.floor(from / PAGE_BYTES));
+      if (found < 0) break;
       const base = physOf(frameOf(found)) + (from % PAGE_BYTES);
       for (let i = 0; i < to - from; i++) result.push(found === 0 ? 0 : memory.loadByte(base + i));
       if (found !== 0) parts.pages.putPage(found);
@@ -210,18 +223,36 @@ export class Shmem implements SharedMemoryFiles {
     parts.rwsems.writeLock(at + inode.sem);
     const first = Math.ceil(offset / PAGE_BYTES);
     const end = Math.floor((offset + bytes) / PAGE_BYTES);
+    this.beginPunching(at, first, end);
     // Private copies stay: only the file has a hole.
     if (end > first) this.unmapPages(at, first, end - 1, false);
     this.truncateRange(at, offset, offset + bytes);
+    this.endPunching(at);
     parts.rwsems.writeUnlock(at + inode.sem);
     return 0;
   }
 
   // ---- parts ----
 
-  private openNew(bytes: number, committed: number, isNoReserve: boolean): FileRef {
+  /** From here on faults in the pages [first, end) wait until the end.  @holds i_rwsem */
+  private beginPunching(at: InodeRef, first: number, end: number): void {
+    const { memory } = this;
+    const { locks } = this.parts;
+    locks.lock(at + inode.xaLock);
+    memory.writeFloat64(at + inode.punchFirst, first);
+    memory.writeFloat64(at + inode.punchEnd, end);
+    locks.unlock(at + inode.xaLock);
+    memory.add(at + inode.punchSequence, 1);
+  }
+
+  private endPunching(at: InodeRef): void {
+    this.memory.add(at + inode.punchSequence, 1);
+    this.parts.waitQueues.wakeAll(at + inode.punchWait);
+  }
+
+  private openNew(bytes: number, committed: number, isNoReserve: boolean, type = 0): FileRef {
     const { files } = this.parts;
-    const at = files.makeInode(bytes, committed, isNoReserve);
+    const at = files.makeInode(bytes, committed, isNoReserve, type);
     if (at === 0) return 0;
     const file = files.open(at, FileMode.READ | FileMode.WRITE);
     if (file === 0) {
@@ -230,6 +261,15 @@ export class Shmem implements SharedMemoryFiles {
       files.drop(at);
     }
     return file;
+  }
+
+  /** The page at `index` with a reference; 0 for a hole; or -EIO, -ENOMEM. */
+  private findPage(at: InodeRef, index: number): number {
+    const found = this.parts.cache.find(at, index);
+    if (found !== 0 || this.parts.files.typeOf(at).readPage === undefined) return found;
+    const made = this.getPage(at, index, false);
+    if (made > 0) this.parts.pageLocks.unlock(made);
+    return made;
   }
 
   private isBeyond(at: InodeRef, index: number): boolean {
@@ -255,9 +295,10 @@ export class Shmem implements SharedMemoryFiles {
   }
 
   /** Takes a locked page out of the file, releases it and drops the caller's reference.  Linux: truncate_inode_folio. */
-  private takePage(at: InodeRef, pfn: Pfn): void {
-    const { cache, pages, pageLocks, filePages } = this.parts;
+  takePage(at: InodeRef, pfn: Pfn): void {
+    const { cache, pages, pageLocks, filePages, files } = this.parts;
     if (filePages.isMapped(pfn)) this.unmapPages(at, cache.indexOf(pfn), cache.indexOf(pfn), false);
+    if (files.typeOf(at).writePage !== undefined) filePages.clearDirty(pfn);
     cache.remove(at, pfn);
     this.charge(at, -1);
     pageLocks.unlock(pfn);

@@ -24,6 +24,7 @@ import type { Vmstat } from "../mm/pages/vmstat.ts";
 import type { Rcu } from "../sync/rcu.ts";
 import { checkRwsem, type RwSemaphores } from "../sync/rwsem.ts";
 import type { WaitQueues } from "../sync/wait-queue.ts";
+import type { Fault } from "./fault.ts";
 import type { MapleTrees } from "./maple-tree.ts";
 import { type MmRef, MmStruct, VmArea, VmaLock, type VmaRef } from "./vm-area.ts";
 import { ReadResult, VmaRefcounts } from "./vma-refcount.ts";
@@ -92,6 +93,12 @@ export class MmapLocks {
   }
   assertWriteHeld(at: MmRef): void {
     this.rwsems.assertWriteHeld(at + mm.mmapLock);
+  }
+
+  /** The lock that a fault holds.  Linux: release_fault_lock. */
+  giveUp({ mm: at, area, underVmaLock }: Fault): void {
+    if (underVmaLock) this.endRead(area);
+    else this.readUnlock(at);
   }
 
   // ---- single VMAs ----
