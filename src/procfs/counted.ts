@@ -43,6 +43,7 @@ export const COUNTED: ReadonlySet<string> = new Set([
   "pgfree",
   "pgfault",
   "pgmajfault",
+  "pglazyfreed",
   "pgreuse",
   "nr_tlb_remote_flush",
   "nr_tlb_remote_flush_received",
