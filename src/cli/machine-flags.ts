@@ -29,6 +29,7 @@ export interface MachineFlags {
   readonly lockstat?: boolean;
   readonly slabDebug?: string;
   readonly slab?: string;
+  readonly pageLevels?: 4 | 5;
   readonly preset?: string;
   readonly config?: string;
   readonly set?: readonly string[];
@@ -59,9 +60,12 @@ export function addMachineFlags(command: Command): Command {
       "--slab-debug <options>",
       "debugging of object caches, as Linux's slab_debug=: FZPU, or P,kmalloc-*;FZ,other",
     )
+    .option("--page-levels <n>", "levels of page tables, 4 or 5 (default 4)", (text) =>
+      integer("--page-levels", text, 4, 5),
+    )
     .option("--lockstat", "measure how long locks are held, too")
     .option("--set <key=value>", "setting of the machine or the workload; repeatable", repeated)
-    .option("--preset <name>", "a machine with a name: tiny, laptop, server, numa4")
+    .option("--preset <name>", "a machine with a name: tiny, laptop, server, la57, numa4")
     .option("--config <file>", "machine from a JSON file, as --print-config writes it")
     .option("--print-config", "print the machine as JSON and do nothing else");
 }
@@ -84,6 +88,7 @@ export async function chooseMachine(flags: MachineFlags, workload: string | null
     ...(flags.seed === undefined ? {} : { seed: flags.seed }),
     ...(flags.slabDebug === undefined ? {} : { slabDebug: flags.slabDebug }),
     ...(flags.slab === undefined ? {} : { slab: flags.slab as SlabKind }),
+    ...(flags.pageLevels === undefined ? {} : { pageLevels: flags.pageLevels }),
     ...(flags.lockstat === undefined ? {} : { lockstat: flags.lockstat }),
     ...split.machine,
   };

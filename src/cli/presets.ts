@@ -13,6 +13,10 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   tiny: { summary: "2 CPUs, 8 MiB: small enough to read whole", config: { cpus: 2, memory: "8MiB" } },
   laptop: { summary: "4 CPUs, 512 MiB, one node", config: { cpus: 4, memory: "512MiB" } },
   server: { summary: "32 CPUs, 2 GiB, two nodes", config: { cpus: 32, memory: "2GiB", nodes: 2 } },
+  la57: {
+    summary: "4 CPUs, 512 MiB, page tables of five levels",
+    config: { cpus: 4, memory: "512MiB", pageLevels: 5 },
+  },
   numa4: { summary: "8 CPUs, 1 GiB, four nodes", config: { cpus: 8, memory: "1GiB", nodes: 4 } },
 };
 

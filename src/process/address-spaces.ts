@@ -14,6 +14,7 @@ import { PAGE_BYTES, type Pointer, pfnOf } from "../memory/units.ts";
 import { Gfp } from "../mm/pages/gfp.ts";
 import { Page, PageType } from "../mm/pages/page.ts";
 import { SlabPage } from "../mm/pages/page-overlays.ts";
+import { MAP_WINDOW_END, userEnd } from "../mm/pgtable/address-range.ts";
 import type { PageTables } from "../mm/pgtable/page-tables.ts";
 import type { SlabCaches } from "../mm/slab/slab-caches.ts";
 import { LockClass } from "../sync/lock-class.ts";
@@ -28,8 +29,8 @@ import type { Vmas } from "./vmas.ts";
 
 const mm = MmStruct;
 
-/** Bytes of user addresses with four levels of tables.  Linux: TASK_SIZE_MAX. */
-export const TASK_SIZE = 2 ** 47 - 4096;
+/** Bytes of user addresses that a program uses unless it asks for more.  Linux: TASK_SIZE_LOW. */
+export const TASK_SIZE = MAP_WINDOW_END;
 
 export interface AddressSpaceParts {
   readonly memory: Memory;
@@ -76,7 +77,7 @@ export class AddressSpaces {
     memory.fill(at, wordsIn(MmStruct), 0);
     this.vmas.trees.format(at + mm.tree);
     this.rwsems.format(at + mm.mmapLock, LockClass.MMAP);
-    memory.writeFloat64(at + mm.taskSize, TASK_SIZE);
+    memory.writeFloat64(at + mm.taskSize, userEnd(this.parts.tables.levels));
     memory.writeFloat64(at + mm.mmapBase, mmapBase);
     this.setLimits(at, this.parts.vmSettings);
     memory.write(at + mm.capabilities, this.parts.vmSettings.privileged ? ALL_CAPABILITIES : 0);

@@ -1,5 +1,6 @@
 /**
  * Where a new mapping goes: at its hint if nothing is there, else top-down below mmap_base, the highest gap that fits.
+ * With five levels of tables addresses above 2^47 are given only to who asks with a hint above it.
  *
  * Linux: mm/mmap.c __get_unmapped_area, arch_get_unmapped_area_topdown (arch/x86/kernel/sys_x86_64.c), vm_unmapped_area;
  * mm/huge_memory.c thp_get_unmapped_area_vmflags.
@@ -8,6 +9,7 @@
 import { Errno } from "../memory/errno.ts";
 import type { Memory } from "../memory/memory.ts";
 import { alignDown, PAGE_BYTES } from "../memory/units.ts";
+import { MAP_WINDOW_END } from "../mm/pgtable/address-range.ts";
 import { type MmRef, MmStruct, type VmaRef } from "./vm-area.ts";
 import { VmFlag } from "./vm-flags.ts";
 import type { Vmas } from "./vmas.ts";
@@ -61,13 +63,17 @@ export class UnmappedAreas {
 
   private topDown(at: MmRef, hint: number, bytes: number, taskSize: number): number {
     const { vmas, memory } = this;
-    if (hint !== 0 && hint <= taskSize - bytes) {
+    const isHigh = hint > MAP_WINDOW_END;
+    // The two parts have no mapping in common.  Linux: mmap_address_hint_valid.
+    if (hint !== 0 && hint <= taskSize - bytes && isHigh === hint + bytes > MAP_WINDOW_END) {
       const next = vmas.find(at, hint);
       if (next === 0 || hint + bytes <= this.startWithGap(next)) return hint;
     }
     const base = memory.readFloat64(at + mm.mmapBase);
-    const found = this.gap(at, Math.max(PAGE_BYTES, this.minAddress), base, bytes);
-    return found >= 0 ? found : this.gapUp(at, base, taskSize, bytes);
+    const end = isHigh ? taskSize : Math.min(taskSize, MAP_WINDOW_END);
+    const top = isHigh ? base + taskSize - MAP_WINDOW_END : base;
+    const found = this.gap(at, Math.max(PAGE_BYTES, this.minAddress), top, bytes);
+    return found >= 0 ? found : this.gapUp(at, base, end, bytes);
   }
 
   /** The highest gap within [low, high) that stacks above leave.  Linux: unmapped_area_topdown. */

@@ -8,8 +8,13 @@ export const entrySpan = (level: number): number => PAGE_BYTES * 512 ** (level -
 export const PMD_BYTES = entrySpan(2);
 export const PUD_BYTES = entrySpan(3);
 
+/** Numbers above it are not exact: user addresses end here, where five levels would reach to 2^56. */
+const EXACT_END = 2 ** 53;
 /** First address past what the user may map, with four or five levels.  Linux: TASK_SIZE_MAX. */
-export const userEnd = (levels: 4 | 5): number => 256 * entrySpan(levels) - PAGE_BYTES;
+export const userEnd = (levels: 4 | 5): number => Math.min(256 * entrySpan(levels), EXACT_END) - PAGE_BYTES;
+
+/** Mappings go above it only when their hint is above it, whatever the tables reach.  Linux: DEFAULT_MAP_WINDOW. */
+export const MAP_WINDOW_END = userEnd(4);
 
 /** Where the entry that covers `address` ends, or `end` if that comes first.  Linux: pmd_addr_end and its kin. */
 export function spanEnd(address: number, end: number, span: number): number {

@@ -25,6 +25,7 @@ test.each<[string, MachineConfig, number]>([
     { cpus: 5, shootdown: "broadcast", mode: "virtual", seed: 94 },
     150,
   ],
+  ["3 CPUs with five levels of tables", { cpus: 3, pageLevels: 5, seed: 97 }, 500],
   ["3 CPUs, each page flushed alone", { cpus: 3, tlbBatching: false, seed: 95 }, 300],
   ["3 CPUs that stay in the mask", { cpus: 3, lazyCpumask: true, seed: 76 }, 500],
 ])("pages come and go on %s", async (_name, config, operations) => {
