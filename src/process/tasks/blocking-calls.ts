@@ -103,6 +103,18 @@ export class BlockingCalls {
     return null;
   }
 
+  /** The same for a step program, which is switched out only between two steps. */
+  yieldAfterStep(): number {
+    this.enter(this.cpu.current, BlockedCall.YIELD);
+    return 0;
+  }
+
+  /** A step program goes on after it has let others run. */
+  endYield(at: TaskRef): void {
+    if (this.memory.read(at + task.blockedCall) === BlockedCall.YIELD)
+      this.memory.write(at + task.blockedCall, BlockedCall.NONE);
+  }
+
   /** 0 when woken, or a negated errno.  Linux: futex_wait. */
   futexWait(address: number, expected: number): number | null {
     const at = this.cpu.current;

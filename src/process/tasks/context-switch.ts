@@ -31,8 +31,8 @@ import type { TaskTable } from "./task-table.ts";
 
 const task = Task;
 const rq = RunQueue;
-/** The borrowed address space is given back while the CPU is still on its tables. */
-const dropsEarly = mutant("context-switch-early-drop");
+/** A task that ends borrows its address space without a reference. */
+const noGrab = mutant("exit-mm-no-grab");
 /** Another CPU may run the task before this one has left it. */
 const leavesEarly = mutant("context-switch-on-cpu-early");
 
@@ -78,9 +78,7 @@ export class ContextSwitch {
       const borrowed = memory.read(previous + task.mm) === 0 ? active : 0;
       if (borrowed !== 0) {
         memory.write(previous + task.activeMm, 0);
-        reached("context-switch-early-drop");
-        if (dropsEarly) this.drop(borrowed);
-        else memory.write(own + rq.previousMm, borrowed);
+        memory.write(own + rq.previousMm, borrowed);
       }
       tlb.switchMmIrqsOff(contextOf(mm));
     }
@@ -127,7 +125,8 @@ export class ContextSwitch {
     const { spaces, paging } = this.parts;
     const mm = memory.read(cpu.current + task.mm);
     if (mm === 0) return;
-    spaces.grab(mm);
+    reached("exit-mm-no-grab");
+    if (!noGrab) spaces.grab(mm);
     const flags = cpu.irqSave();
     memory.write(cpu.current + task.mm, 0);
     paging.tlb.enterLazy();

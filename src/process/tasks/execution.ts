@@ -124,6 +124,7 @@ export class Execution {
     const { registers, before } = this;
     this.begin(at);
     this.loadRegisters(at);
+    this.parts.blocking.endYield(at);
     for (;;) {
       for (let i = 0; i < TASK_REGISTERS; i++) before[i] = registers[i];
       try {

@@ -38,8 +38,8 @@ import type { TaskTable } from "./task-table.ts";
 const task = Task;
 const bucketField = FutexBucket;
 const { INTERRUPTIBLE } = TaskState;
-/** The word is looked at before the waiter is queued, without the bucket's lock. */
-const looksUnlocked = mutant("futex-looks-unlocked");
+/** The word is looked at before the waiter announces itself, and not again. */
+const looksFirst = mutant("futex-looks-first");
 
 interface FutexKey {
   /** The address space, or the inode. */
@@ -77,14 +77,14 @@ export class Futexes {
       return memory.load(at + task.futexBucket) === 0 ? 0 : null;
     }
     for (;;) {
+      reached("futex-looks-first");
+      const early = looksFirst ? this.valueAt(address) : 0;
       const key = this.keyOf(address);
       if (typeof key === "number") return key;
       const bucket = this.bucketOf(key);
       memory.add(bucket + bucketField.waiters, 1);
-      reached("futex-looks-unlocked");
-      const early = looksUnlocked ? this.valueAt(address) : 0;
       const flags = parts.locks.lockIrqSave(bucket + bucketField.lock);
-      const value = looksUnlocked ? early : this.valueAt(address);
+      const value = looksFirst ? early : this.valueAt(address);
       if (value === expected >>> 0) {
         memory.write(at + task.futexObject, key.object);
         memory.writeFloat64(at + task.futexOffset, key.offset);

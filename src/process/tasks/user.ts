@@ -36,8 +36,9 @@ export class User extends UserCalls {
     return this.until(() => this.blocking.futexWait(address, expected));
   }
 
-  /** Lets others run that are able to. */
+  /** Lets others run that are able to; a step program when its step ends. */
   schedYield(): number {
+    if (this.waits.isStepProgram()) return this.blocking.yieldAfterStep();
     return this.until(() => this.blocking.yield());
   }
 
