@@ -29,6 +29,8 @@ function programs({ memory }: Kernel, begun: Pointer): Record<string, unknown> {
       memory.waitWhile(begun, -1, 0);
       user.store32(word, 1);
       user.futexWake(word, 1);
+      // A return would end the process.
+      user.exit();
     },
     *waiter(user: YieldingUser, word: number): Generator<undefined, void> {
       let value = user.load32(word);

@@ -35,6 +35,8 @@ function programs(kernel: Kernel, begun: Pointer): Record<string, unknown> {
       memory.waitWhile(begun, -1, 0);
       if (user.schedSetaffinity(tid, [LAST_CPU]) !== 0) bug("a step program cannot be moved");
       while (user.futexWake(word, 1) === 0) cpu.turn.relax();
+      // A return would end the process.
+      user.exit();
     },
     sleeper: {
       step(user: User, registers: number[]): "again" | number {
