@@ -139,6 +139,7 @@ export class TaskScheduler {
       blocking,
       processes: new ProcessCalls({ ...common, forks, exits, blocking }),
       print: (text: string) => this.print(text),
+      more: (operations: number) => parts.more(operations),
       schedule: () => this.scheduler.schedule(),
       isStepProgram: () => execution.isStepProgram,
     };
