@@ -44,8 +44,13 @@ export type {
   RunResult,
 } from "./machine/program.ts";
 export type { RunOptions } from "./machine/run.ts";
+export type { TasksValue } from "./machine/user-program.ts";
 export { UsageError } from "./memory/bug.ts";
 export type { Memory } from "./memory/memory.ts";
+export type { WaitResult } from "./process/tasks/blocking-calls.ts";
+export type { StepProgram } from "./process/tasks/programs.ts";
+export type { TaskScheduler } from "./process/tasks/task-scheduler.ts";
+export type { User, YieldingUser } from "./process/tasks/user.ts";
 export { procNames } from "./procfs/reports.ts";
 export type { ScenarioDescription } from "./scenarios/description.ts";
 export type { CreateLock, CustomLock } from "./sync/custom-lock.ts";

@@ -9,6 +9,7 @@ import { addDoctor } from "./doctor.ts";
 import { addExplore, addReplay } from "./explore.ts";
 import { addProc } from "./proc.ts";
 import { addProfiles } from "./profiles.ts";
+import { addRun } from "./run.ts";
 import { addStart } from "./start.ts";
 import { addStress } from "./stress.ts";
 import { addTop } from "./top.ts";
@@ -24,6 +25,7 @@ Begin with:
   smpsim workloads    what can be measured
   smpsim walk         how a virtual address is translated, step by step, on an example
   smpsim top slab     object caches while a workload runs
+  smpsim run FILE.ts  a program of your own: processes, threads, memory
   smpsim profiles     the machines of simulated time
   smpsim bench page-repeat --cpus 1,2 --compare pageLists=6.12,off
   smpsim bench page-bulk --mode virtual       26 CPUs of a real machine, simulated
@@ -41,6 +43,7 @@ export function createProgram(): Command {
   addStart(program);
   addBoot(program);
   addBench(program);
+  addRun(program);
   addStress(program);
   addExplore(program);
   addReplay(program);

@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { UsageError } from "../memory/bug.ts";
 import { resolveOptions, type WorkloadDescription } from "../workloads/description.ts";
 import type { KernelModule, ProgramOptions } from "./program.ts";
-import { USER_PROGRAM } from "./user-program-options.ts";
+import { argumentsOf, USER_PROGRAM } from "./user-program-options.ts";
 
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
 const WORKLOADS = new URL("../workloads/", import.meta.url);
@@ -66,5 +66,7 @@ export async function programOptions(
   const { name, minCpus = 1 } = description;
   if (cpus < minCpus)
     throw new UsageError(`${name}: it needs at least ${minCpus} CPUs; the machine has ${cpus}`);
-  return resolveOptions(description, given);
+  const options = resolveOptions(description, given);
+  if (description === USER_PROGRAM) argumentsOf(options);
+  return options;
 }

@@ -1,6 +1,7 @@
 /** What a user program may be given: integers, for its `main`. */
 
 import { UsageError } from "../memory/bug.ts";
+import { TASK_ARGUMENTS } from "../sync/task.ts";
 import type { WorkloadDescription } from "../workloads/description.ts";
 import type { ProgramOptions } from "./program.ts";
 
@@ -16,7 +17,12 @@ export const USER_PROGRAM: WorkloadDescription = {
 export function argumentsOf({ args = "" }: ProgramOptions): number[] {
   const text = String(args).trim();
   if (text === "") return [];
-  return text.split(",").map((part) => {
+  const parts = text.split(",");
+  if (parts.length > TASK_ARGUMENTS)
+    throw new UsageError(
+      `user program: option args: ${parts.length} integers; valid are 0 to ${TASK_ARGUMENTS}`,
+    );
+  return parts.map((part) => {
     const value = part.trim() === "" ? Number.NaN : Number(part);
     if (!Number.isSafeInteger(value))
       throw new UsageError(

@@ -2,9 +2,7 @@
  * A file of programs as a kernel module: it starts a process with `main`, and runs tasks on every CPU until all have ended.
  */
 
-import { UsageError } from "../memory/bug.ts";
 import type { EndedTask, PrintedLine } from "../process/tasks/task-scheduler.ts";
-import { TASK_ARGUMENTS } from "../sync/task.ts";
 import type { Kernel } from "./kernel.ts";
 import type { KernelModule } from "./program.ts";
 import { argumentsOf } from "./user-program-options.ts";
@@ -21,13 +19,8 @@ export function userProgramModule(programs: Readonly<Record<string, unknown>>): 
   return {
     needs: ["scheduler"],
     setup(kernel, options) {
-      const values = argumentsOf(options);
-      if (values.length > TASK_ARGUMENTS)
-        throw new UsageError(
-          `user program: option args: ${values.length} integers; valid are 0 to ${TASK_ARGUMENTS}`,
-        );
       kernel.scheduler.use(programs);
-      kernel.scheduler.spawn("main", values);
+      kernel.scheduler.spawn("main", argumentsOf(options));
       return null;
     },
     attach({ scheduler }) {

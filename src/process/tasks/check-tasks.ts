@@ -54,7 +54,7 @@ export function checkTasks(view: TasksView): number {
   checkQueues(view, all);
   checkUsers(memory, all);
   checkFutexes(memory, at, all);
-  const idle = memory.load(at + globals.idleCpus);
+  const idle = memory.load(at + globals.idleCpus) & 0xffff;
   if (idle !== 0) bug(`K6 ${idle} CPUs are counted as idle at rest`);
   return all.size;
 }

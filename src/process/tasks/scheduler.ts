@@ -44,6 +44,10 @@ const SIGNALS_END = TaskState.INTERRUPTIBLE | 0x100;
 /** How long a task runs while others wait, before it goes behind them.  Linux: base_slice_ns of 8 CPUs. */
 const SLICE_NS = 3_000_000;
 
+/** In `idleCpus`: how many idle, and, above, how often one has left. */
+const IDLE_COUNT = 0xffff;
+const IDLE_LEFT = 0x10000;
+
 /** Runs the running task's code until it must be switched out. */
 export type TaskRunner = (at: TaskRef) => void;
 
@@ -218,9 +222,9 @@ export class Scheduler {
     cpu.endOperation();
     if (this.isWoken(flags)) return;
     const idle = memory.add(at + globals.idleCpus, 1) + 1;
-    if (idle === this.queues.cpus) this.lookForDeadlock();
+    if ((idle & IDLE_COUNT) === this.queues.cpus) this.lookForDeadlock(idle);
     while (!this.isWoken(flags)) cpu.halt();
-    memory.add(at + globals.idleCpus, -1);
+    memory.add(at + globals.idleCpus, IDLE_LEFT - 1);
   }
 
   private isWoken(flags: Pointer): boolean {
@@ -230,13 +234,15 @@ export class Scheduler {
     );
   }
 
-  /** All CPUs idle: nobody is left who could wake a task, unless a CPU has been asked to look. */
-  private lookForDeadlock(): void {
+  /**
+   * All CPUs idle: nobody is left who could wake a task, unless a CPU has been asked to look.  It says that it leaves before
+   * it forgets that it was asked: `idle`, the word as it was found, has changed then.
+   */
+  private lookForDeadlock(idle: number): void {
     const { memory, queues } = this;
-    for (let cpu = 0; cpu < queues.cpus; cpu++) {
-      const idle = memory.read(queues.of(cpu) + rq.idle);
-      if (this.isWoken(idle + task.threadFlags)) return;
-    }
+    for (let cpu = 0; cpu < queues.cpus; cpu++)
+      if (this.isWoken(memory.read(queues.of(cpu) + rq.idle) + task.threadFlags)) return;
+    if (memory.load(this.parts.table.at + globals.idleCpus) !== idle) return;
     throw new Deadlock(
       `deadlock: all CPUs idle, and tasks wait that nobody can wake: ${this.parts.describe()}`,
     );

@@ -87,7 +87,7 @@ export const TaskGlobals = struct("task_globals", {
   init: word("boot", "pointer:task"),
   lastPid: word("lock:pidmap_lock"),
   own: pad(),
-  /** Tasks that have not ended, and CPUs that have nothing to run. */
+  /** Tasks that have not ended; CPUs that have nothing to run (16 bits), and how often one of them has left. */
   alive: word("atomic", "counter"),
   idleCpus: word("atomic", "counter"),
   pidHash: array(PID_HASH, "rcu:tasklist_lock", "pointer:task"),

@@ -133,7 +133,6 @@ export class TaskScheduler {
     };
     const calls = {
       ...common,
-      more: (operations: number) => parts.more(operations),
       access: user,
       attention,
       blocking,
@@ -253,7 +252,9 @@ export class TaskScheduler {
     if (memory.load(at + task.exitState) !== 0) return `${where} has ended`;
     const call = ["", "wait4", "futex", "sched_yield", "exec"][memory.read(at + task.blockedCall)];
     if (memory.load(at + task.state) !== 0) return `${where} sleeps in ${call}`;
-    const top: Pointer = memory.read(this.queues.of(cpu) + RunQueue.top);
+    const queue = this.queues.of(cpu);
+    if (this.queues.canRun(queue, at)) return `${where} is able to run`;
+    const top: Pointer = memory.read(queue + RunQueue.top);
     return `${where} could go on in ${call}, but ${this.parts.tasks.nameOf(top)}[${memory.read(top + task.pid)}], a plain function too, waits on top of it`;
   }
 }
