@@ -1,10 +1,10 @@
 // What do a process and its child share?                          npx smpsim run examples/fork-and-copy.ts --cpus 2
-import type { YieldingUser } from "smpsim";
+import type { User, YieldingUser } from "smpsim";
 
 const PAGE = 4096;
 
 // The child has a copy of all memory, made page by page when one of the two writes.
-export function* child(user: YieldingUser, address: number) {
+export function child(user: User, address: number) {
   user.print(`child ${user.getpid()}: reads ${user.read32(address)}`);
   user.write32(address, 7); // a page fault: this page is copied now
   user.print(`child ${user.getpid()}: wrote ${user.read32(address)}`);

@@ -41,62 +41,15 @@ const STEPS = 40;
 const KILLED = 9;
 const SEGV = 11;
 
-function programsOf(kernel: Kernel): Record<string, unknown> {
-  const { random } = kernel.cpu;
-  const chance = (among: number): number => random.below(among);
+type Chance = (among: number) => number;
 
-  function* lock(user: YieldingUser, page: number): Calls {
-    while (user.compareAndSwap(page + LOCK, 0, 1) !== 0) yield* user.futexWait(page + LOCK, 1);
-  }
+function programsOf({ cpu, cpus }: Kernel): Record<string, unknown> {
+  const chance: Chance = (among) => cpu.random.below(among);
+  return { ...familyPrograms(chance), ...threadPrograms(chance), ...childPrograms(chance, cpus) };
+}
 
-  /** All are woken: one might be a plain function that lies below another one that waits. */
-  function unlock(user: User | YieldingUser, page: number): void {
-    user.store32(page + LOCK, 0);
-    user.futexWake(page + LOCK, THREADS);
-  }
-
-  function* threads(user: YieldingUser, page: number): Calls {
-    const count = 1 + chance(THREADS);
-    const before = user.read32(page + COUNT);
-    const { VM, SIGHAND, THREAD, CHILD_CLEARTID } = user.CLONE;
-    for (let i = 0; i < count; i++) {
-      const childTid = page + ENDS + 4 * i;
-      user.store32(childTid, 1);
-      const options = { flags: VM | SIGHAND | THREAD | CHILD_CLEARTID, childTid };
-      const name = chance(3) === 0 ? "plainAdder" : "adder";
-      if (user.clone(options, name, page) < 0) user.store32(childTid, 0);
-    }
-    for (let i = 0; i < count; i++)
-      while (user.load32(page + ENDS + 4 * i) !== 0) yield* user.futexWait(page + ENDS + 4 * i, 1);
-    const added = user.read32(page + COUNT) - before;
-    if (added !== count * ROUNDS) bug(`${count} threads have added ${added}, not ${count * ROUNDS}`);
-  }
-
-  function* child(user: YieldingUser, page: number, depth: number): Calls {
-    const kind = chance(6);
-    if (kind === 0) return yield* expectEnd(user, user.fork("faulty"), SEGV);
-    if (kind === 1) {
-      const pid = user.fork("endless", page);
-      if (chance(2) === 0) yield* user.schedYield();
-      user.kill(pid, KILLED);
-      return yield* expectEnd(user, pid, KILLED);
-    }
-    if (kind === 2) return yield* expectEnd(user, user.fork("stepper", STEPS), ((STEPS * 3) & 0xff) << 8);
-    if (kind === 3) return yield* expectEnd(user, user.fork("replaced", page), 7 << 8);
-    if (kind === 4) {
-      user.fork("orphanMaker", page);
-      return;
-    }
-    return yield* expectEnd(user, user.fork("process", page, user.read32(page + VALUE), depth - 1), 0);
-  }
-
-  function* expectEnd(user: YieldingUser, pid: number, status: number): Calls {
-    if (pid === -user.ERRNO.ENOMEM) return;
-    const found = yield* user.wait4(pid);
-    if (found.pid !== pid || found.status !== status)
-      bug(`child ${pid} ends with status ${found.status} (pid ${found.pid}), expected ${status}`);
-  }
-
+/** The tree of processes: each has children of a random kind, and threads. */
+function familyPrograms(chance: Chance): Record<string, unknown> {
   return {
     *process(user: YieldingUser, inherited: number, value: number, depth: number): Calls {
       const page = user.mmap(PAGE_BYTES);
@@ -107,16 +60,76 @@ function programsOf(kernel: Kernel): Record<string, unknown> {
       user.write32(page + VALUE, own);
       if (inherited !== 0) user.write32(inherited + VALUE, 0);
       for (let round = 0; round < 3; round++) {
-        if (depth > 0) yield* child(user, page, depth);
-        yield* threads(user, page);
+        if (depth > 0) yield* haveChild(user, page, depth, chance);
+        yield* runThreads(user, page, chance);
         yield;
         if (user.read32(page + VALUE) !== own) bug(`process ${own} has lost its value`);
       }
       while ((yield* user.wait4()).pid > 0);
     },
+  };
+}
+
+function* haveChild(user: YieldingUser, page: number, depth: number, chance: Chance): Calls {
+  switch (chance(6)) {
+    case 0:
+      return yield* expectEnd(user, user.fork("faulty"), SEGV);
+    case 1: {
+      const pid = user.fork("endless", page);
+      if (chance(2) === 0) yield* user.schedYield();
+      user.kill(pid, KILLED);
+      return yield* expectEnd(user, pid, KILLED);
+    }
+    case 2:
+      return yield* expectEnd(user, user.fork("stepper", STEPS), ((STEPS * 3) & 0xff) << 8);
+    case 3:
+      return yield* expectEnd(user, user.fork("replaced", page), 7 << 8);
+    case 4:
+      user.fork("orphanMaker", page);
+      return;
+    default: {
+      const pid = user.fork("process", page, user.read32(page + VALUE), depth - 1);
+      return yield* expectEnd(user, pid, 0);
+    }
+  }
+}
+
+function* expectEnd(user: YieldingUser, pid: number, status: number): Calls {
+  if (pid === -user.ERRNO.ENOMEM) return;
+  const found = yield* user.wait4(pid);
+  if (found.pid !== pid || found.status !== status)
+    bug(`child ${pid} ends with status ${found.status} (pid ${found.pid}), expected ${status}`);
+}
+
+function* runThreads(user: YieldingUser, page: number, chance: Chance): Calls {
+  const count = 1 + chance(THREADS);
+  const before = user.read32(page + COUNT);
+  const { VM, SIGHAND, THREAD, CHILD_CLEARTID } = user.CLONE;
+  let started = 0;
+  for (let i = 0; i < count; i++) {
+    const childTid = page + ENDS + 4 * i;
+    user.store32(childTid, 1);
+    const options = { flags: VM | SIGHAND | THREAD | CHILD_CLEARTID, childTid };
+    if (user.clone(options, chance(3) === 0 ? "plainAdder" : "adder", page) > 0) started++;
+    else user.store32(childTid, 0);
+  }
+  for (let i = 0; i < count; i++)
+    while (user.load32(page + ENDS + 4 * i) !== 0) yield* user.futexWait(page + ENDS + 4 * i, 1);
+  const added = user.read32(page + COUNT) - before;
+  if (added !== started * ROUNDS) bug(`${started} threads have added ${added}, not ${started * ROUNDS}`);
+}
+
+/** All are woken: one might be a plain function that lies below another one that waits. */
+function unlock(user: User | YieldingUser, page: number): void {
+  user.store32(page + LOCK, 0);
+  user.futexWake(page + LOCK, THREADS);
+}
+
+function threadPrograms(chance: Chance): Record<string, unknown> {
+  return {
     *adder(user: YieldingUser, page: number): Calls {
       for (let i = 0; i < ROUNDS; i++) {
-        yield* lock(user, page);
+        while (user.compareAndSwap(page + LOCK, 0, 1) !== 0) yield* user.futexWait(page + LOCK, 1);
         const before = user.read32(page + COUNT);
         if (chance(2) === 0) yield* user.schedYield();
         user.write32(page + COUNT, before + 1);
@@ -130,22 +143,26 @@ function programsOf(kernel: Kernel): Record<string, unknown> {
         unlock(user, page);
       }
     },
-    faulty(user: User): void {
-      user.write32(16, 1);
-    },
     *endless(user: YieldingUser, page: number): Calls {
       for (;;) {
         if (chance(3) === 0) yield* user.futexWait(page + VALUE, user.read32(page + VALUE));
         else yield* user.schedYield();
       }
     },
+  };
+}
+
+/** Children that end in a way of their own. */
+function childPrograms(chance: Chance, cpus: number): Record<string, unknown> {
+  return {
+    faulty: (user: User): void => user.write32(16, 1),
     stepper: {
       step(user: User, registers: number[]): "again" | number {
         if (registers[0] === 0) return registers[1];
         registers[0]--;
         registers[1] += 3;
         if (chance(4) === 0) user.schedYield();
-        if (chance(16) === 0) user.schedSetaffinity(0, [chance(kernel.cpus)]);
+        if (chance(16) === 0) user.schedSetaffinity(0, [chance(cpus)]);
         return "again";
       },
     },

@@ -342,6 +342,22 @@ export class RunQueues {
     return true;
   }
 
+  /**
+   * A task had to go back to this CPU's queue: a CPU that idles, and may run it, comes and takes it.
+   * Linux: nohz_balancer_kick, at the tick.
+   * @holds rq.lock
+   */
+  kickIdle(at: TaskRef): void {
+    const { masks, cpus } = this;
+    if (!this.isMovable(at)) return;
+    for (let i = 1; i < cpus; i++) {
+      const cpu = (this.cpu.id + i) % cpus;
+      if (!this.isIdle(cpu) || !masks.has(at + task.cpusMask, cpu)) continue;
+      this.reschedule(cpu);
+      return;
+    }
+  }
+
   private busiest(): number {
     const { memory, cpus } = this;
     let found = -1;

@@ -193,12 +193,17 @@ export class Scheduler {
         return false;
       }
       listAddTail(memory, at + task.queued, own + rq.queue);
+      if (memory.read(own + rq.running) > 1 && this.someIdle) this.queues.kickIdle(at);
       return false;
     }
     memory.write(own + rq.running, memory.read(own + rq.running) - 1);
     // From here on a wake-up takes pi_lock alone, and waits for this CPU to have switched.
     memory.store(at + task.onRq, OnRq.NO);
     return true;
+  }
+
+  private get someIdle(): boolean {
+    return (this.memory.load(this.parts.table.at + globals.idleCpus) & IDLE_COUNT) > 0;
   }
 
   private count(previous: TaskRef, next: TaskRef, sleeps: boolean): void {
