@@ -11,7 +11,9 @@
 import { Errno } from "../memory/errno.ts";
 import type { Memory } from "../memory/memory.ts";
 import { mutant, reached } from "../memory/mutants.ts";
+import { MmContext } from "../mm/pgtable/mm-context.ts";
 import type { Shootdown } from "../mm/shootdown/shootdown.ts";
+import { COMPARING } from "../mm/shootdown/stale-watch.ts";
 import type { Accounting } from "./accounting.ts";
 import type { AddressSpaces } from "./address-spaces.ts";
 import type { TableCopier } from "./copy-tables.ts";
@@ -59,11 +61,15 @@ export class Fork {
     for (const field of INHERITED) memory.writeFloat64(child + field, memory.readFloat64(parent + field));
     memory.write(child + mm.capabilities, memory.read(parent + mm.capabilities));
     memory.write(child + mm.defFlags, memory.read(parent + mm.defFlags) & DEFAULT_FLAGS);
+    const pending = contextOf(parent) + MmContext.tlbFlushPending;
+    // Entries lose the right to write without a flush under their lock: the check of accesses must know that one is to come.
+    if (COMPARING) memory.add(pending, 1);
     const areas = vmas.overlapping(parent, 0, memory.readFloat64(parent + mm.taskSize));
     const isComplete = areas.every((area) => this.copyArea(child, parent, area));
     locks.writeUnlock(child);
     reached("fork-flush-skipped");
     if (!skipsFlush) shootdown.flushMm(contextOf(parent));
+    if (COMPARING) memory.add(pending, -1);
     locks.writeUnlock(parent);
     if (isComplete) return child;
     spaces.put(child);

@@ -86,7 +86,7 @@ export class Paging {
     this.ranges = new TableRanges(this.tables);
     this.tlb = new TlbSwitch({ ...parts, kernelRoot, slot: slots.cpus, initMm });
     this.asids = new GlobalAsids({ ...parts, memory, slot: slots.cpus, globals: slots.asids.address });
-    const watch = new StaleWatch(cpu, pages.frames, this.tlb);
+    const watch = new StaleWatch(cpu, this.tables, this.tlb);
     this.shootdown = new Shootdown({
       ...parts,
       vmstat: pages.vmstat,

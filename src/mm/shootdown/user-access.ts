@@ -131,7 +131,7 @@ export class UserAccess {
   wordAt(address: number, access: number): Pointer {
     const at = this.translate(address, access);
     if (at < 0) return this.faultAt(address, access, at);
-    if (watching) this.watch.accessed(address, at);
+    if (watching) this.watch.accessed(address, at, access);
     return at;
   }
 
@@ -154,7 +154,7 @@ export class UserAccess {
   private faultAt(address: number, access: number, translated: Pointer): Pointer {
     for (let at = translated; ; at = this.translate(address, access)) {
       if (at >= 0) {
-        if (watching) this.watch.accessed(address, at);
+        if (watching) this.watch.accessed(address, at, access);
         return at;
       }
       this.handler(address, faultCode(at));

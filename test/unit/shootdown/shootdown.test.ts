@@ -235,6 +235,34 @@ describe("the stale-entry check", () => {
     );
   });
 
+  test("finds a right that was withdrawn, and a mapping that was replaced, without a flush for it", () => {
+    const { kernels, space } = machine(2);
+    const { tlb, user } = kernels[1].paging;
+    const { tables, shootdown } = kernels[0].paging;
+    tlb.switchMm(space.mm);
+    const pfn = space.map(BASE, 1);
+    const other = space.map(BASE + 8 * PAGE_BYTES, 2);
+    user.write(BASE, 1);
+    const at = entryOf(kernels[0], space.mm, BASE);
+    tables.pteOffsetMapLock(tables.pmdOffset(space.mm, BASE), BASE);
+    tables.pte.change(at, RW, 0);
+    // who holds the lock may be about to flush
+    user.write(BASE, 2);
+    tables.pteUnlock(at);
+    shootdown.flushPage(space.mm, BASE + PAGE_BYTES);
+    expect(user.read(BASE)).toBe(2);
+    expect(() => user.write(BASE, 3)).toThrow(
+      new RegExp(
+        `cpu 1 uses frame ${pfn} for address 0x7f0000400000 to write any more: permission was withdrawn, and no flush .*` +
+          "cpu 0 has flushed 0x7f0000401000 to 0x7f0000402000 last",
+      ),
+    );
+    tables.pte.set(at, tables.pte.get(entryOf(kernels[0], space.mm, BASE + 8 * PAGE_BYTES)), 0);
+    expect(() => user.read(BASE)).toThrow(`where ${other} is mapped any more: permission was withdrawn`);
+    tables.pte.take(at);
+    expect(() => user.read(BASE)).toThrow("where nothing is mapped any more: permission was withdrawn");
+  });
+
   test("finds a CPU that a completed flush has not reached", () => {
     const { kernels, space } = machine(2);
     const { tlb, user } = kernels[1].paging;
