@@ -10,7 +10,7 @@ import {
   replay,
 } from "../machine/explore.ts";
 import { formatFailure } from "../machine/explore-report.ts";
-import { describeScenarios, scenarioNames } from "../machine/resolve-scenario.ts";
+import { describeScenarios, exploredWorkloads, scenarioNames } from "../machine/resolve-scenario.ts";
 import { UsageError } from "../memory/bug.ts";
 import { didYouMean } from "../memory/nearest.ts";
 import { MAX_EXPLORE_CPUS } from "../schedule/explore/state.ts";
@@ -45,6 +45,7 @@ Examples:
   smpsim explore                                            the scenarios and their mutants
   smpsim explore lost-update --runs 20000                   must stay clean
   smpsim explore lost-update --mutant lost-update-torn      must be found: prints the steps and a schedule
+  smpsim explore map-read-stress --runs 500                 a workload, with few operations on each CPU
   smpsim explore ./mine.ts --strategy pct --depth 4 --seed 7
   smpsim explore lost-update --audit                        each schedule twice: is everything under control?
 
@@ -97,7 +98,7 @@ export function addReplay(program: Command): void {
 
 async function runExplore(scenario: string | undefined, flags: ExploreFlags): Promise<void> {
   if (scenario === undefined) return listScenarios(flags.json ?? false);
-  checkScenario(scenario);
+  await checkScenario(scenario);
   const interruption = watchInterrupts();
   const progress = new ProgressLine();
   const { runs, mutant, strategy, json: _, pin, ...same } = flags;
@@ -163,12 +164,14 @@ function replayText({ failure, schedule, verdict, elapsedMs }: ReplayResult): st
   ].join("\n");
 }
 
-function checkScenario(name: string): void {
+async function checkScenario(name: string): Promise<void> {
   const names = scenarioNames();
   if (names.includes(name) || /[/\\]|\.(ts|js|mjs)$/.test(name)) return;
+  const workloads = await exploredWorkloads();
+  if (workloads.includes(name)) return;
   throw new UsageError(
-    `there is no scenario "${name}"${didYouMean(name, names)}; valid are ${names.join(", ")}, ` +
-      "or a path to a .ts or .js file",
+    `there is no scenario "${name}"${didYouMean(name, [...names, ...workloads])}; valid are ${names.join(", ")}, ` +
+      `the workloads ${workloads.join(", ")}, or a path to a .ts or .js file`,
   );
 }
 
@@ -182,4 +185,5 @@ async function listScenarios(json: boolean): Promise<void> {
     mutants.join(", "),
   ]);
   print(grid(["scenario", "what must hold", "CPUs", "mutants"], rows, 4));
+  print(`\nworkloads that can be explored: ${(await exploredWorkloads()).join(", ")}`);
 }

@@ -19,6 +19,8 @@ export interface CampaignProgress {
 
 export interface CampaignOptions {
   readonly options?: ProgramOptions;
+  /** Of each CPU; default as many as the program likes. */
+  readonly operations?: number;
   /** Ends the campaign after the present execution; what was measured is kept. */
   readonly signal?: AbortSignal;
   /** Called about twice a second. */
@@ -108,8 +110,9 @@ export class CampaignRun {
     if (prepared.fault !== null) return bad(prepared.fault);
     const startedAt = performance.now();
     const stopWatching = this.watch(startedAt);
+    const { operations = Infinity } = this.options;
     const tasks = Array.from({ length: cpus }, (_, cpu): CpuTask => {
-      return { ...common, kind: "explore", cpu, shared, campaign };
+      return { ...common, kind: "explore", cpu, shared, campaign, operations };
     });
     const ran = await this.sendAll(tasks);
     stopWatching();

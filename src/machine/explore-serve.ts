@@ -63,7 +63,7 @@ export function explorePart(
   task: CpuTask & { kind: "explore" },
 ): CampaignAnswer {
   const { kernel, explore, local } = thread;
-  const { campaign, options, shared } = task;
+  const { campaign, options, shared, operations } = task;
   const { logFrom = Infinity } = campaign;
   const log = shape.trace ? (explore?.log ?? null) : null;
   log?.start(logFrom, placeNamer(thread));
@@ -72,7 +72,7 @@ export function explorePart(
   let checking = false;
   const end = campaignOf(thread, campaign).run<Scene>({
     run: () => {
-      kernel.beginRun(Infinity);
+      kernel.beginRun(operations);
       kernel.takeLog();
       module.run(kernel, options, shared, local);
     },

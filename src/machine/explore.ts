@@ -129,7 +129,7 @@ export async function explore(scenario: string, options: ExploreOptions = {}): P
   const pinned = options.pin === false ? notPinned("not asked for") : await machine.pin();
   let result: CampaignResult;
   try {
-    result = await machine.explore(resolved.moduleUrl, task, options);
+    result = await machine.explore(resolved.moduleUrl, task, { ...options, ...resolved.given });
   } finally {
     await pinned.release();
     await machine.halt();
@@ -173,7 +173,7 @@ export async function replay(text: string, options: ReplayOptions = {}): Promise
   for (let i = 0; i < times; i++) {
     const machine = await bootFor(resolved, { ...schedule, trace: false });
     const pinned = options.pin === false || i > 0 ? null : await machine.pin();
-    const result = await machine.explore(resolved.moduleUrl, replayTask(schedule));
+    const result = await machine.explore(resolved.moduleUrl, replayTask(schedule), resolved.given);
     await pinned?.release();
     await machine.halt();
     pinning = pinned?.state ?? pinning;
@@ -210,7 +210,7 @@ async function tellFailure(
   const run = async (task: CampaignTask): Promise<CampaignResult> => {
     const machine = await bootFor(resolved, { ...settings, trace: false });
     try {
-      return await machine.explore(resolved.moduleUrl, task);
+      return await machine.explore(resolved.moduleUrl, task, resolved.given);
     } finally {
       await machine.halt();
     }
@@ -269,7 +269,8 @@ async function describe(
 ): Promise<FailureReport> {
   if (!traced || failure.fault.kind === "nondeterminism") return reportFailure(schedule, failure, null);
   const machine = await bootFor(resolved, { ...schedule, trace: true });
-  const result = await machine.explore(resolved.moduleUrl, replayTask(schedule, failure.step - TRACED_STEPS));
+  const task = replayTask(schedule, failure.step - TRACED_STEPS);
+  const result = await machine.explore(resolved.moduleUrl, task, resolved.given);
   await machine.halt();
   return reportFailure(schedule, failure, result);
 }

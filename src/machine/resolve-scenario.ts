@@ -7,17 +7,24 @@ import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { UsageError } from "../memory/bug.ts";
 import type { ScenarioDescription } from "../scenarios/description.ts";
+import { resolveOptions } from "../workloads/description.ts";
+import type { ProgramOptions } from "./program.ts";
+import { describeProgram, resolveProgram, workloadNames } from "./resolve-program.ts";
 
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
 const SCENARIOS = new URL("../scenarios/", import.meta.url);
 /** The one module of that folder that is no scenario. */
 const DESCRIPTION = "description";
+/** Steps after which an execution of a workload counts as a livelock: it does more than a scenario. */
+const WORKLOAD_STEPS = 500_000;
 
 export interface ResolvedScenario {
   /** As the user named it. */
   readonly name: string;
   readonly moduleUrl: string;
   readonly description: ScenarioDescription;
+  /** What a workload is given; nothing for a scenario. */
+  readonly given: { readonly options?: ProgramOptions; readonly operations?: number };
 }
 
 /** Names of the scenarios that smpsim ships. */
@@ -36,8 +43,17 @@ export async function describeScenarios(): Promise<ScenarioDescription[]> {
   return Promise.all(scenarioNames().map(async (name) => (await resolveScenario(name)).description));
 }
 
-/** The scenario `name`, or the one in the file at that path.  Throws UsageError if there is none. */
+/** Names of the workloads that may be explored, too. */
+export async function exploredWorkloads(): Promise<string[]> {
+  const names = workloadNames();
+  const all = await Promise.all(names.map((name) => describeProgram(resolveProgram(name))));
+  return names.filter((_, i) => all[i]?.explore !== undefined);
+}
+
+/** The scenario or workload `name`, or the one in the file at that path.  Throws UsageError if there is none. */
 export async function resolveScenario(name: string): Promise<ResolvedScenario> {
+  const workload = workloadNames().includes(name) ? await resolveWorkload(name) : null;
+  if (workload !== null) return workload;
   const moduleUrl = urlOf(name);
   const module = (await import(moduleUrl)) as { describe?: ScenarioDescription; run?: unknown };
   const { describe: description } = module;
@@ -47,7 +63,22 @@ export async function resolveScenario(name: string): Promise<ResolvedScenario> {
         '"describe" with name, summary, cpus and mutants',
     );
   }
-  return { name, moduleUrl, description };
+  return { name, moduleUrl, description, given: {} };
+}
+
+/** A workload as a scenario; null when it says nothing of that. */
+async function resolveWorkload(name: string): Promise<ResolvedScenario | null> {
+  const moduleUrl = resolveProgram(name);
+  const description = await describeProgram(moduleUrl);
+  if (description?.explore === undefined) return null;
+  const { explore, summary, stressDefaults, minCpus = 1 } = description;
+  const { operations, options, cpus = 2, mutants = [] } = explore;
+  return {
+    name,
+    moduleUrl,
+    description: { name, summary, cpus, minCpus, mutants, memory: "2MiB", stepLimit: WORKLOAD_STEPS },
+    given: { operations, options: resolveOptions(description, { ...stressDefaults, ...options }) },
+  };
 }
 
 function urlOf(name: string): string {

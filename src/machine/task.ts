@@ -131,6 +131,8 @@ export type CpuTask =
       readonly options: ProgramOptions;
       readonly shared: unknown;
       readonly campaign: CampaignTask;
+      /** Of each CPU. */
+      readonly operations: number;
     }
   | { readonly kind: "inspect"; readonly cpu: number; readonly id: number }
   | { readonly kind: "leaks"; readonly cpu: number; readonly id: number }

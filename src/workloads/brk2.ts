@@ -19,6 +19,7 @@ export const describe: WorkloadDescription = {
   operation: "one brk that grows and one that shrinks",
   options: { ...MODE_OPTION, pages: pagesOption(1), ...VERIFY_OPTION },
   stressDefaults: VERIFY_DEFAULTS,
+  explore: { operations: 2, options: { pages: 2 } },
 };
 
 export const { setup, attach, run, check } = spaceWorkload({

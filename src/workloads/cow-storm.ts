@@ -40,6 +40,12 @@ export const describe: WorkloadDescription = {
       help: "CPUs of each process, the parent's too",
     },
   },
+  explore: {
+    operations: 4,
+    options: { pages: 2, threads: 2 },
+    cpus: 4,
+    mutants: ["cow-no-recheck", "cow-no-flush", "cow-reuse-shared", "fork-flush-skipped"],
+  },
 };
 
 const START = 2 ** 40;

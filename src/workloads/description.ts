@@ -40,8 +40,22 @@ export interface WorkloadDescription {
   readonly minCpus?: number;
   /** Rounds of random work whose point is the check afterwards, not the speed. */
   readonly stress?: boolean;
+  /** How `smpsim explore` runs it; without this it does not. */
+  readonly explore?: ExploredWorkload;
   /** Options that `smpsim stress` sets when the user does not: checks that would disturb a measurement. */
   readonly stressDefaults?: Values;
+}
+
+/** A workload made so small that many interleavings of it can be tried. */
+export interface ExploredWorkload {
+  /** Of each CPU. */
+  readonly operations: number;
+  /** Beside `stressDefaults`. */
+  readonly options?: Values;
+  /** Default 2. */
+  readonly cpus?: number;
+  /** Defects in the real code that it may be asked to find. */
+  readonly mutants?: readonly string[];
 }
 
 /** A figure that a program returns beside its phases, in `value.metrics`. */

@@ -30,6 +30,7 @@ export const describe: WorkloadDescription = {
     pages: { type: "integer", default: 40, min: 4, max: 1024, help: "pages of the file at most" },
   },
   stress: true,
+  explore: { operations: 8, options: { pages: 4 } },
 };
 
 const START = 2 ** 40 + 501 * PAGE_BYTES;

@@ -31,6 +31,7 @@ export const describe: WorkloadDescription = {
     ...VERIFY_OPTION,
   },
   stressDefaults: VERIFY_DEFAULTS,
+  explore: { operations: 1, options: { pages: 2, writes: 1 } },
 };
 
 export const { setup, attach, run, check } = spaceWorkload({

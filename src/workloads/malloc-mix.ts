@@ -24,6 +24,7 @@ export const describe: WorkloadDescription = {
     held: { type: "integer", default: 24, min: 1, max: 4096, help: "blocks that each CPU holds" },
     sizes: { type: "integer", default: 13, min: 1, max: 20, help: "sizes: from 32 bytes to 32 * 2^n" },
   },
+  explore: { operations: 3, options: { held: 2 } },
 };
 
 const SMALLEST = 32;

@@ -18,6 +18,7 @@ export const describe: WorkloadDescription = {
     ...MODE_OPTION,
     size: { type: "integer", default: 1 << 27, min: 1, max: SIZE_LIMIT, help: "bytes of a block" },
   },
+  explore: { operations: 2, options: { size: 160 << 10 } },
 };
 
 export const { setup, attach, run, check } = spaceWorkload({

@@ -25,6 +25,7 @@ export const describe: WorkloadDescription = {
   operation: "one change of the map, or one access to another CPU's page",
   options: { pages: pagesOption(6) },
   stress: true,
+  explore: { operations: 12, options: { pages: 2 } },
 };
 
 const START = 2 ** 40 + 23 * PAGE_BYTES;

@@ -53,6 +53,7 @@ export const describe: WorkloadDescription = {
     ...VERIFY_OPTION,
   },
   stressDefaults: VERIFY_DEFAULTS,
+  explore: { operations: 2, options: { pattern: "global", pages: 1 } },
 };
 
 const START = 2 ** 40;

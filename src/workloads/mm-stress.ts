@@ -38,6 +38,7 @@ export const describe: WorkloadDescription = {
     common: { type: "integer", default: 40, min: 0, max: 100, help: "operations in 100 on the common range" },
   },
   stress: true,
+  explore: { operations: 8, options: { pages: 4, common: 70 } },
 };
 
 const { READ, WRITE } = Prot;

@@ -14,6 +14,7 @@ export const describe: WorkloadDescription = {
   phases: ["mmap"],
   operation: "one mmap and one munmap",
   options: { ...MODE_OPTION, pages: pagesOption(128) },
+  explore: { operations: 2, options: { pages: 2 } },
 };
 
 export const { setup, attach, run, check } = spaceWorkload({

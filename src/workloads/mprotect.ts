@@ -20,6 +20,7 @@ export const describe: WorkloadDescription = {
   phases: ["protect"],
   operation: "two mprotect calls, and two writes to another CPU's region",
   options: { pages: pagesOption(1) },
+  explore: { operations: 2 },
 };
 
 const START = 2 ** 40;

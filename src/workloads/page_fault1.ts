@@ -18,6 +18,7 @@ export const describe: WorkloadDescription = {
   operation: "one page mapped, written to and unmapped; regions are finished",
   options: { ...MODE_OPTION, pages: pagesOption(128), ...VERIFY_OPTION },
   stressDefaults: VERIFY_DEFAULTS,
+  explore: { operations: 4, options: { pages: 2 } },
 };
 
 export const { setup, attach, run, check } = spaceWorkload({

@@ -30,6 +30,7 @@ export const describe: WorkloadDescription = {
     pages: { type: "integer", default: 48, min: 1, max: 1024, help: "pages of the address space" },
   },
   stress: true,
+  explore: { operations: 12, options: { pages: 4 } },
 };
 
 /** Half of the pages lie in one page table, half in another. */

@@ -17,6 +17,7 @@ export const describe: WorkloadDescription = {
   operation: "one region written to and given back by madvise(MADV_DONTNEED)",
   options: { ...MODE_OPTION, pages: pagesOption(1), ...VERIFY_OPTION },
   stressDefaults: VERIFY_DEFAULTS,
+  explore: { operations: 2 },
 };
 
 export const { setup, attach, run, check } = spaceWorkload({

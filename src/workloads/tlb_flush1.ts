@@ -18,6 +18,7 @@ export const describe: WorkloadDescription = {
   phases: ["flush"],
   operation: "one page written to, given back by madvise(MADV_DONTNEED) and read; regions are finished",
   options: { ...MODE_OPTION, pages: pagesOption(128) },
+  explore: { operations: 2, options: { pages: 2 } },
 };
 
 export const { setup, attach, run, check } = spaceWorkload({
