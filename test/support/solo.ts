@@ -13,6 +13,12 @@ import { createRam } from "../../src/memory/wasm-atomics.ts";
 import { hostMoment } from "../../src/schedule/host-clock.ts";
 import { ParallelTurn } from "../../src/schedule/parallel.ts";
 
+/**
+ * The clock of these CPUs is not the host's, which would have a test's outcome depend on what else the host does: each
+ * look at it is a microsecond.
+ */
+const STEP_NS = 1000;
+
 export interface Solo {
   readonly cpu: Cpu;
   readonly memory: PlainMemory;
@@ -32,8 +38,14 @@ export function soloCpu(options: { bytes?: number; cpus?: number; seed?: number 
   ParallelTurn.format(control, cpus, cpus);
   const memories: PlainMemory[] = [];
   const all: Cpu[] = [];
+  let nowNs = 0;
+  const clock = (): number => {
+    nowNs += STEP_NS;
+    return nowNs;
+  };
   for (let id = 0; id < cpus; id++) {
     const turn = new ParallelTurn({ control, cpu: id, cpus, tokens: cpus, origin });
+    turn.nowNs = clock;
     const memory = new PlainMemory({ ram, control, cpu: id, cpus, turn });
     const trace = new TraceRing(rings, { cpu: id, events: 64, nowNs: () => turn.nowNs() });
     const cpu = new Cpu({ id, cpus, memory, turn, control, states, trace });
