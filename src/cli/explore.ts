@@ -102,6 +102,7 @@ async function runExplore(scenario: string | undefined, flags: ExploreFlags): Pr
   const interruption = watchInterrupts();
   const progress = new ProgressLine();
   const { runs, mutant, strategy, json: _, pin, ...same } = flags;
+  let isUnderWay = false;
   const result = await explore(scenario, {
     ...same,
     pin,
@@ -111,6 +112,9 @@ async function runExplore(scenario: string | undefined, flags: ExploreFlags): Pr
     signal: interruption.signal,
     onProgress: ({ executions, wanted, steps }) => {
       if (process.stderr.isTTY) progress.show(`${count(steps)} steps`, executions, wanted);
+      else if (!isUnderWay && executions > 0)
+        say(`explore ${scenario}: under way, ${count(wanted)} executions at most`);
+      isUnderWay ||= executions > 0;
     },
   });
   progress.clear();

@@ -11,10 +11,10 @@ const example = (name: string): string =>
 afterAll(destroyIdlePools);
 
 test("first-experiment counts pages on every CPU", async () => {
-  const result = await runWell({ cpus: 2 }, example("first-experiment"), { seconds: 0.2 });
+  const result = await runWell({ cpus: 2 }, example("first-experiment"), { operations: 2000 });
   const pairs = operationsOf(result, "pages");
   expect(pairs).toHaveLength(2);
-  expect(Math.min(...pairs)).toBeGreaterThan(100);
+  expect(Math.min(...pairs)).toBeGreaterThan(0);
 });
 
 test.each([2, 8])("my-lock locks on %i CPUs, and its waits are counted", async (cpus) => {

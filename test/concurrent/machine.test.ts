@@ -16,7 +16,6 @@ async function misbehaving(how: string, options: object = {}): Promise<RunResult
     memory: "4MiB",
     heapMiB: 64,
     checks: true,
-    hangSeconds: 1,
     ...options,
   });
   const startedAt = performance.now();
@@ -31,7 +30,7 @@ describe("a run that fails ends with one clear error", () => {
     expect(fault).toMatchObject({ kind: "exception", cpu: 2, message: "TypeError: planted exception" });
     expect(fault?.stack).toContain("misbehave.ts");
     expect(fault?.report).toContain("cpu 2: running");
-    expect(tookMs).toBeLessThan(5000);
+    expect(tookMs).toBeLessThan(25_000);
   });
 
   test("a thread that exits", async () => {
@@ -63,14 +62,14 @@ describe("a run that fails ends with one clear error", () => {
   });
 
   test("a wait that nothing ends is a hang, and the report says on what", async () => {
-    const machine = await Machine.boot({ cpus: 2, memory: "4MiB", hangSeconds: 1 });
+    const machine = await Machine.boot({ cpus: 2, memory: "4MiB", hangSeconds: 2 });
     const { fault } = await machine.run(program("misbehave"), { options: { how: "sleep" }, operations: 10 });
     expect(fault?.kind).toBe("hang");
     expect(fault?.report).toMatch(/waits while \(word 0x[0-9a-f]+ & 0xffffffff\) == 0x0; the word is 0x0/);
   });
 
   test("a lock that is never given back is a hang, and the report names it", async () => {
-    const machine = await Machine.boot({ cpus: 2, memory: "4MiB", hangSeconds: 1 });
+    const machine = await Machine.boot({ cpus: 2, memory: "4MiB", hangSeconds: 2 });
     const { fault } = await machine.run(program("misbehave"), {
       options: { how: "keeps-lock" },
       operations: 10,
@@ -112,15 +111,15 @@ describe("a run that goes well", () => {
   test("a torn counter is caught, so the check can fail", async () => {
     const machine = await Machine.boot({ cpus: 4, memory: "4MiB", tokens: "free" });
     const { fault } = await machine.run(program("counter"), {
-      operations: 5_000_000,
+      operations: 1000,
       options: { torn: true },
     });
-    expect(fault?.message).toMatch(/counter is \d+, the CPUs added 20000000/);
+    expect(fault?.message).toMatch(/counter is \d+, the CPUs added 4000/);
   });
 
   test("an abort signal keeps what was measured", async () => {
     const machine = await Machine.boot({ cpus: 2, memory: "4MiB" });
-    const result = await machine.run(program("counter"), { seconds: 60, signal: AbortSignal.timeout(200) });
+    const result = await machine.run(program("counter"), { seconds: 60, signal: AbortSignal.timeout(1500) });
     expect(result.fault).toBeNull();
     expect(result.interrupted).toBe(true);
     expect(result.cpuResults[0].phases[0].operations).toBeGreaterThan(0);

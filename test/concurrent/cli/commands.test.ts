@@ -10,7 +10,8 @@ import { emptyFolder, projectFolder } from "../../support/folder.ts";
 
 /** More CPUs than this host can run at once. */
 const MANY = Math.min(256, Math.max(3, 2 * availableParallelism()));
-const QUICK = ["--seconds", "0.05", "--repeats", "2", "--memory", "16MiB"];
+/** In operations: a busy host may let no CPU run for as many milliseconds as a short run would take. */
+const QUICK = ["--operations", "2000", "--repeats", "2", "--memory", "16MiB"];
 
 describe("help", () => {
   test("of every command has examples and goes to stdout", async () => {
@@ -88,7 +89,7 @@ describe("bench", () => {
     expect(report.format).toBe("smpsim-report");
     expect(report.command).toContain("smpsim bench");
     const [experiment] = report.experiments;
-    expect(experiment).toMatchObject({ repeats: 2, seconds: 0.05, seed: 1, machine: { memory: "16MiB" } });
+    expect(experiment).toMatchObject({ repeats: 2, operations: 2000, seed: 1, machine: { memory: "16MiB" } });
     expect(experiment.variants.map((v) => [v.label, v.rows.map((row) => row.runs.length)])).toEqual([
       ["lock=tas", [2, 2]],
       ["lock=pv", [2, 2]],
@@ -287,7 +288,7 @@ test("start answers its questions with tables and writes the page", async () => 
     "--cpus",
     "2",
     "--seconds",
-    "0.05",
+    "0.2",
     "--repeats",
     "1",
     "--out",

@@ -60,8 +60,13 @@ test("Ctrl-C ends a campaign after its present execution and keeps the count", a
   const ended = new Promise((resolve) => {
     child.on("close", resolve);
   });
-  setTimeout(() => child.kill("SIGINT"), 2500);
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    if (stderr === "") child.kill("SIGINT");
+    stderr += text;
+  });
   expect(await ended).toBe(130);
+  expect(stderr).toMatch(/^explore lost-update: under way, /);
   const result = JSON.parse(stdout);
   expect(result).toMatchObject({ interrupted: true, failure: null });
   expect(result.executions).toBeGreaterThan(0);

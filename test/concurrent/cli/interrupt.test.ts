@@ -36,7 +36,6 @@ const LONG = ["--memory", "16MiB", "--repeats", "1", "--json"];
 
 test("bench keeps the rows that it has, and the cut-short run of the last", async () => {
   const args = ["bench", COUNTER, "--cpus", "1,2", "--seconds", "2", ...LONG];
-  const startedAt = performance.now();
   // The second row begins after the first has run for two seconds; npm sends each Ctrl-C twice.
   const { code, stdout, stderr } = await interrupted(args, /2 CPUs/, [600, "SIGINT", 20, "SIGINT"]);
   expect(stderr).toMatch(/stopping: what was measured is kept/);
@@ -44,9 +43,8 @@ test("bench keeps the rows that it has, and the cut-short run of the last", asyn
   expect(experiment.interrupted).toBe(true);
   const [one, two] = experiment.variants[0].rows;
   expect(one.runs[0]).toMatchObject({ cutShort: false });
-  // The signal may arrive in the warm-up of the second row or in its run.
-  if (two !== undefined) expect(two.runs[0]).toMatchObject({ cutShort: true });
-  expect(performance.now() - startedAt).toBeLessThan(20_000);
+  // The signal may arrive in the warm-up of the second row, or before its run has done anything, or in it.
+  for (const run of two?.runs ?? []) expect(run).toMatchObject({ cutShort: true });
   expect(code).toBe(130);
 });
 

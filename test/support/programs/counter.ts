@@ -1,4 +1,7 @@
-/** Every CPU adds to one word of RAM: atomically, or (option `torn`) with a plain read and write. */
+/**
+ * Every CPU adds to one word of RAM: atomically, or (option `torn`) with a plain read and write.  The first of these meet,
+ * so that two CPUs lose a count for certain.
+ */
 import type { Kernel } from "../../../src/machine/kernel.ts";
 import type { ProgramOptions } from "../../../src/machine/program.ts";
 
@@ -12,6 +15,12 @@ export function run(kernel: Kernel, options: ProgramOptions, word: unknown): num
   const at = word as number;
   let done = 0;
   kernel.phase("count", () => {
+    if (options.torn) {
+      const before = memory.read(at);
+      kernel.gate();
+      memory.write(at, before + 1);
+      done++;
+    }
     while (kernel.more(done)) {
       if (options.torn) memory.write(at, memory.read(at) + 1);
       else memory.add(at, 1);

@@ -2,7 +2,8 @@
  * Meetings that a lock must allow or make wait (option `what`):
  *
  *   readers    all CPUs are inside one rwsem as readers at once: each leaves only when all are in
- *   blocked    CPU 0 holds a mutex for 100 ms; the others wait for it, and report the processor time that took them
+ *   blocked    CPU 0 holds a mutex until 100 ms after the last of the others has come for it; they report how long they
+ *              waited, and the processor time that took them
  *   downgrade  CPU 0 writes, the others queue as readers; CPU 0 downgrades and meets them inside
  */
 import type { Kernel } from "../../../src/machine/kernel.ts";
@@ -53,13 +54,21 @@ function blocked(kernel: Kernel, data: Pointer): { cpuMs: number; wallMs: number
   if (cpu.id !== 0) memory.waitWhile(held, -1, 0);
   const beganNs = cpu.nowNs();
   const before = process.threadCpuUsage();
+  if (cpu.id !== 0) {
+    memory.add(data + Offset.INSIDE, 1);
+    memory.wake(data + Offset.INSIDE);
+  }
   mutexes.lock(data + Offset.MUTEX);
   const used = process.threadCpuUsage(before);
   const wallMs = (cpu.nowNs() - beganNs) / 1e6;
   if (cpu.id === 0) {
     memory.store(held, 1);
     memory.wake(held);
-    while (cpu.nowNs() < beganNs + HOLD_NS) memory.waitWhile(held, -1, 1, beganNs + HOLD_NS - cpu.nowNs());
+    const others = data + Offset.INSIDE;
+    for (let come = memory.load(others); come !== kernel.cpus - 1; come = memory.load(others))
+      memory.waitWhile(others, -1, come);
+    const endNs = cpu.nowNs() + HOLD_NS;
+    while (cpu.nowNs() < endNs) memory.waitWhile(held, -1, 1, endNs - cpu.nowNs());
   }
   mutexes.unlock(data + Offset.MUTEX);
   return { cpuMs: (used.user + used.system) / 1000, wallMs };

@@ -114,6 +114,6 @@ describe("a watch", () => {
     const begun = performance.now();
     setTimeout(() => gone.abort(), 10);
     await watched([FIRST], { delaySeconds: 60, seconds: 600, signal: gone.signal, wait: pause });
-    expect(performance.now() - begun).toBeLessThan(5000);
+    expect(performance.now() - begun).toBeLessThan(30_000);
   });
 });
