@@ -281,6 +281,7 @@ export class Kernel {
    * has no tick that would do it later.
    */
   takeDown(): void {
+    this.processes.mlocks.drain();
     this.paging.leave();
     this.perCpuChunks.flushBalance();
     if (checks) this.cpu.stack.checkAtRest();

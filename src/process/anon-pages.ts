@@ -18,11 +18,14 @@ import { Page, PageType } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
 import { PageFlag } from "../mm/pages/page-flags.ts";
 import { AnonPage } from "../mm/pages/page-overlays.ts";
+import type { MlockPages } from "./mlock-pages.ts";
 import { VmArea, type VmaRef } from "./vm-area.ts";
 
 const page = Page;
 const anon = AnonPage;
 const vma = VmArea;
+/** With more there is no hope that all but one are this CPU's own. */
+const MOST_REFERENCES = 3;
 /** In `private`. */
 const EXCLUSIVE = 1;
 /** A write takes a page that others have, too. */
@@ -31,8 +34,10 @@ const reusesShared = mutant("cow-reuse-shared");
 export class AnonPages {
   declare private readonly memory: Memory;
   declare private readonly pages: PageAllocator;
+  declare private readonly mlocks: MlockPages;
 
-  constructor(memory: Memory, pages: PageAllocator) {
+  constructor(memory: Memory, pages: PageAllocator, mlocks: MlockPages) {
+    this.mlocks = mlocks;
     this.memory = memory;
     this.pages = pages;
   }
@@ -61,6 +66,7 @@ export class AnonPages {
     memory.write(at + page.flags, memory.read(at + page.flags) | PageFlag.SWAPBACKED);
     memory.write(at + page.mapcount, 0);
     this.count(pfn, 1);
+    this.mlocks.addedNew(pfn, area);
   }
 
   /** One more mapping, in a child: the page is nobody's alone now.  Linux: folio_try_dup_anon_rmap_pte. */
@@ -99,6 +105,9 @@ export class AnonPages {
   canReuse(pfn: Pfn, area: VmaRef): boolean {
     if (this.isExclusive(pfn)) return true;
     reached("cow-reuse-shared");
+    // This CPU may have a reference for having locked it; another's batch cannot be told from a user.
+    const references = this.pages.pageCount(pfn);
+    if (references > 1 && references <= MOST_REFERENCES) this.mlocks.drain();
     if (this.pages.pageCount(pfn) !== 1 && !reusesShared) return false;
     const at = this.pages.frames.pageOf(pfn);
     this.memory.write(at + anon.mapping, this.memory.load(area + vma.anonVma));

@@ -31,6 +31,7 @@ export function checkFiles(view: FilesView, areas: readonly VmaRef[], mapped: Ma
   const { memory, processes } = view;
   const { files, cache } = processes;
   const cached = new Set<Pfn>();
+  const collected = processes.mlocks.collected();
   const linked = new Set<VmaRef>();
   let committed = 0;
   for (const at of files.inodes()) {
@@ -38,7 +39,7 @@ export function checkFiles(view: FilesView, areas: readonly VmaRef[], mapped: Ma
     for (const [index, pfn] of pages) {
       if (cached.has(pfn)) bug(`X2 frame ${pfn} is cached twice`);
       cached.add(pfn);
-      checkCached(view, pfn, index, mapped.get(pfn) ?? 0);
+      checkCached(view, pfn, index, { count: mapped.get(pfn) ?? 0, collected: collected.get(pfn) ?? 0 });
     }
     for (const area of files.checkMappings(at)) {
       if (files.mappedBy(area) !== at) bug(`F1 VMA at word ${area} is in i_mmap of another file`);
@@ -78,7 +79,13 @@ export function checkFileEntry(
   if (!isRight) bug(`${entry.where} maps frame ${entry.pfn}, which is not page ${index} of its VMA's file`);
 }
 
-function checkCached({ memory, pages }: FilesView, pfn: Pfn, index: number, count: number): void {
+/** `count` entries map it, and batches of pages to be locked have `collected` references. */
+function checkCached(
+  { memory, pages }: FilesView,
+  pfn: Pfn,
+  index: number,
+  { count, collected }: { count: number; collected: number },
+): void {
   const page = pages.frames.pageOf(pfn);
   const where = `page ${index} of a file, frame ${pfn}`;
   const mapcount = memory.read(page + Page.mapcount) + 1;
@@ -86,7 +93,8 @@ function checkCached({ memory, pages }: FilesView, pfn: Pfn, index: number, coun
   if ((memory.read(page + Page.type) & 0xff) !== PageType.FILE) bug(`X2 ${where}: not of type FILE`);
   if ((memory.read(page + Page.flags) & PageFlag.LOCKED) !== 0) bug(`X2 ${where}: locked at rest`);
   if (mapcount !== count) bug(`P4 ${where}: mapcount ${mapcount}, tables map it ${count} times`);
-  if (references !== count + 1) bug(`P4 ${where}: ${references} references, ${count} entries and the cache`);
+  if (references !== count + 1 + collected)
+    bug(`P4 ${where}: ${references} references, ${count} entries and the cache`);
 }
 
 function checkDirty({ memory, pages, processes }: FilesView, cached: Set<Pfn>): void {

@@ -7,6 +7,7 @@
  *   P4  an anonymous page is mapped as often as all tables together say, and has a reference for each
  *   P5  an exclusive page is mapped once
  *   P6  committed pages == pages of VMAs that are accounted, and of files
+ *       (P4: and one for each batch of pages to be locked that it is in; L1 and L2 of mlock-pages.ts)
  *   P7  an entry for a page of a file lies where that page belongs; files as check-files.ts says
  */
 
@@ -39,6 +40,7 @@ export interface SpacesView {
 export function checkSpaces(view: SpacesView): number {
   const { processes } = view;
   const mapped = new Map<Pfn, number>();
+  const locked = new Set<Pfn>();
   const spaces = contextsOf(view.paging.tables).filter((at) => processes.spaces.isMm(at));
   const all: VmaRef[] = [];
   let accounted = 0;
@@ -46,10 +48,13 @@ export function checkSpaces(view: SpacesView): number {
     const areas = processes.vmas.check(at);
     all.push(...areas);
     checkSums(view, at, areas);
-    checkEntries(view, at, areas, mapped);
+    checkEntries(view, at, areas, mapped, locked);
     accounted += pagesWith(view, areas, (flags) => (flags & f.ACCOUNT) !== 0);
   }
-  for (const [pfn, count] of mapped) if (processes.anonPages.isAnon(pfn)) checkPage(view, pfn, count);
+  const collected = processes.mlocks.collected();
+  for (const [pfn, count] of mapped)
+    if (processes.anonPages.isAnon(pfn)) checkPage(view, pfn, count, collected.get(pfn) ?? 0);
+  processes.mlocks.check(locked);
   accounted += checkFiles(view, all, mapped);
   if (spaces.length > 0 && processes.accounting.committedPages !== accounted)
     bug(`P6 ${processes.accounting.committedPages} pages are committed, VMAs account for ${accounted}`);
@@ -80,7 +85,13 @@ function checkSums(view: SpacesView, at: MmRef, areas: readonly VmaRef[]): void 
   }
 }
 
-function checkEntries(view: SpacesView, at: MmRef, areas: readonly VmaRef[], mapped: Map<Pfn, number>): void {
+function checkEntries(
+  view: SpacesView,
+  at: MmRef,
+  areas: readonly VmaRef[],
+  mapped: Map<Pfn, number>,
+  locked: Set<Pfn>,
+): void {
   const { paging, processes } = view;
   const { pte } = paging.tables;
   const end = view.memory.readFloat64(at + mm.taskSize);
@@ -102,6 +113,7 @@ function checkEntries(view: SpacesView, at: MmRef, areas: readonly VmaRef[], map
       if ((low & PteSoft.SPECIAL) !== 0) continue;
       const pfn = pte.pfnOf(low);
       mapped.set(pfn, (mapped.get(pfn) ?? 0) + 1);
+      if ((flags & f.LOCKED) !== 0) locked.add(pfn);
       if (processes.anonPages.isAnon(pfn)) resident.anon++;
       else {
         resident.shmem++;
@@ -122,12 +134,18 @@ function checkEntries(view: SpacesView, at: MmRef, areas: readonly VmaRef[], map
   }
 }
 
-function checkPage({ memory, pages, processes }: SpacesView, pfn: Pfn, count: number): void {
+function checkPage(
+  { memory, pages, processes }: SpacesView,
+  pfn: Pfn,
+  count: number,
+  collected: number,
+): void {
   const page = pages.frames.pageOf(pfn);
   const mapcount = memory.read(page + Page.mapcount) + 1;
   const references = memory.read(page + Page.refcount);
   if (mapcount !== count) bug(`P4 frame ${pfn}: mapcount ${mapcount}, tables map it ${count} times`);
-  if (references !== count) bug(`P4 frame ${pfn}: ${references} references, tables map it ${count} times`);
+  if (references !== count + collected)
+    bug(`P4 frame ${pfn}: ${references} references, tables map it ${count} times`);
   if (processes.anonPages.isExclusive(pfn) && count !== 1)
     bug(`P5 frame ${pfn} is exclusive and mapped ${count} times`);
 }

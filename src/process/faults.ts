@@ -28,6 +28,7 @@ import { type Fault, FaultFlag, FaultOutcome } from "./fault.ts";
 import type { FileFaults } from "./file-faults.ts";
 import type { FilePages } from "./file-pages.ts";
 import type { FileWrites } from "./file-writes.ts";
+import type { MlockPages } from "./mlock-pages.ts";
 import { pageFloor } from "./page-align.ts";
 import { type Rss, RssMember } from "./rss.ts";
 import type { StackGrowth } from "./stack-growth.ts";
@@ -65,6 +66,7 @@ export interface FaultParts {
   readonly rss: Rss;
   readonly stacks: StackGrowth;
   readonly writes: FileWrites;
+  readonly mlocks: MlockPages;
   /** The page of zeros that reads of untouched memory share. */
   readonly zeroPage: () => Pfn;
 }
@@ -289,6 +291,7 @@ export class Faults {
       if (old !== 0) {
         if (isCopyOfFile) filePages.unmap(old);
         else anonPages.unmap(old);
+        this.parts.mlocks.removed(old, area);
         pages.putPage(old);
       }
     } else pages.putPage(fresh);

@@ -24,6 +24,7 @@ import type { FaultPages } from "./fault-pages.ts";
 import type { FilePages } from "./file-pages.ts";
 import { type FileWrites, MKWRITE_LOCKED } from "./file-writes.ts";
 import type { Files } from "./files.ts";
+import type { MlockPages } from "./mlock-pages.ts";
 import type { PageCache } from "./page-cache.ts";
 import type { PageLocks } from "./page-lock.ts";
 import { type Rss, RssMember } from "./rss.ts";
@@ -51,6 +52,7 @@ export interface FileFaultParts {
   readonly anonPages: AnonPages;
   readonly rss: Rss;
   readonly faultPages: FaultPages;
+  readonly mlocks: MlockPages;
   readonly writes: FileWrites;
 }
 
@@ -83,7 +85,7 @@ export class FileFaults {
   /** Maps the page itself.  Linux: do_read_fault, do_shared_fault. */
   private mapPage(fault: Fault, steps: FaultSteps): number {
     const { tables } = this;
-    const { shmem, filePages, rss, faultPages, writes, pageLocks, pages } = this.parts;
+    const { shmem, filePages, rss, faultPages, writes, pageLocks, pages, mlocks } = this.parts;
     const { mm, area, address, isWrite } = fault;
     const pfn = faultPages.bring(fault);
     if (pfn <= 0) return -pfn;
@@ -101,6 +103,7 @@ export class FileFaults {
     if (isMapped) {
       rss.add(mm, RssMember.SHMEM, 1);
       filePages.map(pfn);
+      mlocks.added(pfn, area);
       steps.set(at, area, pfn, this.bitsOf(area) | (isWrite ? RW | DIRTY : 0));
     } else if (at !== 0) this.parts.shootdown.flushPageHere(address);
     if (at !== 0) tables.pteUnlock(at);
@@ -168,7 +171,7 @@ export class FileFaults {
 
   /** Linux: next_uptodate_folio, filemap_map_order0_folio.  @holds page table lock */
   private mapIfCached(at: Pointer, area: VmaRef, index: number, steps: FaultSteps): boolean {
-    const { files, cache, pageLocks, shmem, pages, filePages } = this.parts;
+    const { files, cache, pageLocks, shmem, pages, filePages, mlocks } = this.parts;
     const inode = files.mappedBy(area);
     if (index * PAGE_BYTES >= shmem.sizeOf(inode) || !this.isEmpty(at)) return false;
     const pfn = cache.find(inode, index);
@@ -180,6 +183,7 @@ export class FileFaults {
     const isUsed = cache.inodeOf(pfn) === inode && index * PAGE_BYTES < shmem.sizeOf(inode);
     if (isUsed) {
       filePages.map(pfn);
+      mlocks.added(pfn, area);
       steps.set(at, area, pfn, this.bitsOf(area));
     }
     shmem.release(pfn, isUsed);

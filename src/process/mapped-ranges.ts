@@ -23,6 +23,7 @@ import type { Faults } from "./faults.ts";
 import type { FilePages } from "./file-pages.ts";
 import type { FileWrites } from "./file-writes.ts";
 import type { Files } from "./files.ts";
+import type { MlockPages } from "./mlock-pages.ts";
 import type { PageCache } from "./page-cache.ts";
 import type { PageOps } from "./page-ops.ts";
 import { type Rss, RssMember } from "./rss.ts";
@@ -42,6 +43,7 @@ export interface MappedRangeParts {
   readonly vmas: Vmas;
   readonly anonPages: AnonPages;
   readonly writes: FileWrites;
+  readonly mlocks: MlockPages;
   readonly filePages: FilePages;
   readonly files: Files;
   readonly cache: PageCache;
@@ -68,7 +70,7 @@ export class MappedRanges implements PageOps {
     const { paging, vmas } = this.parts;
     this.parts.rss.noteHighWater(mm);
     const gather = paging.gather(contextOf(mm));
-    for (const area of areas) this.zapInto(gather, mm, vmas.startOf(area), vmas.endOf(area));
+    for (const area of areas) this.zapInto(gather, area, vmas.startOf(area), vmas.endOf(area));
     // Who truncates must not look into tables that go.
     for (const area of areas) vmas.unlinked(area);
     const [start, end] = [vmas.startOf(areas[0]), vmas.endOf(areas[areas.length - 1])];
@@ -80,16 +82,16 @@ export class MappedRanges implements PageOps {
   unmapAll(mm: MmRef, areas: readonly VmaRef[], end: number): void {
     const { paging, vmas } = this.parts;
     const gather = paging.gather(contextOf(mm), true);
-    for (const area of areas) this.zapInto(gather, mm, vmas.startOf(area), vmas.endOf(area));
+    for (const area of areas) this.zapInto(gather, area, vmas.startOf(area), vmas.endOf(area));
     for (const area of areas) vmas.unlinked(area);
     paging.ranges.freeTables(gather, 0, end, 0, NO_CEILING);
     gather.finish();
   }
 
-  zap(mm: MmRef, _area: VmaRef, start: number, end: number): void {
+  zap(mm: MmRef, area: VmaRef, start: number, end: number): void {
     this.parts.rss.noteHighWater(mm);
     const gather = this.parts.paging.gather(contextOf(mm));
-    this.zapInto(gather, mm, start, end);
+    this.zapInto(gather, area, start, end);
     gather.finish();
   }
 
@@ -97,7 +99,7 @@ export class MappedRanges implements PageOps {
   unmapFile(area: VmaRef, start: number, end: number, evenCows: boolean): void {
     const mm = this.memory.read(area + VmArea.mm);
     const gather = this.parts.paging.gather(contextOf(mm));
-    this.zapInto(gather, mm, start, end, evenCows);
+    this.zapInto(gather, area, start, end, evenCows);
     gather.finish();
   }
 
@@ -159,7 +161,22 @@ export class MappedRanges implements PageOps {
       done++;
       address += PAGE_BYTES;
     }
+    this.parts.mlocks.drain();
     return done;
+  }
+
+  /** Linux: mlock_vma_pages_range, mlock_pte_range. */
+  mlock(mm: MmRef, start: number, end: number, isLocked: boolean): void {
+    const { mlocks } = this.parts;
+    mlocks.drain();
+    this.each(mm, start, end, (_at, low) => {
+      if (!isPresent(low) || (low & SPECIAL) !== 0) return false;
+      const pfn = this.tables.pte.pfnOf(low);
+      if (isLocked) mlocks.lock(pfn);
+      else mlocks.unlock(pfn);
+      return false;
+    });
+    mlocks.drain();
   }
 
   residency(mm: MmRef, area: VmaRef, start: number, end: number): number[] {
@@ -182,9 +199,11 @@ export class MappedRanges implements PageOps {
   // ---- parts ----
 
   /** Linux: zap_pte_range, zap_present_folio_ptes. */
-  private zapInto(gather: MmuGather, mm: MmRef, start: number, end: number, evenCows = true): void {
+  private zapInto(gather: MmuGather, area: VmaRef, start: number, end: number, evenCows = true): void {
     const { tables } = this;
-    const { anonPages, filePages, rss } = this.parts;
+    const { anonPages, filePages, rss, mlocks } = this.parts;
+    const mm = this.memory.read(area + VmArea.mm);
+    const isLocked = (this.memory.read(area + VmArea.flags) & VmFlag.LOCKED) !== 0;
     const gone = { anon: 0, shmem: 0 };
     this.each(
       mm,
@@ -198,6 +217,7 @@ export class MappedRanges implements PageOps {
         gather.noteCleared(address);
         if (!isPage) return false;
         const pfn: Pfn = tables.pte.pfnOf(low);
+        if (isLocked) mlocks.unlock(pfn);
         if (isAnon) {
           gone.anon++;
           anonPages.unmap(pfn);
@@ -212,6 +232,7 @@ export class MappedRanges implements PageOps {
       },
       gather,
     );
+    if (isLocked) mlocks.drain();
     if (gone.anon > 0) rss.add(mm, RssMember.ANON, -gone.anon);
     if (gone.shmem > 0) rss.add(mm, RssMember.SHMEM, -gone.shmem);
   }

@@ -196,6 +196,7 @@ export class Mlock {
     memory.writeFloat64(at + mm.lockedVm, memory.readFloat64(at + mm.lockedVm) + change);
     vmas.locks.startWrite(own);
     memory.write(own + vma.flags, flags);
+    if (change !== 0) this.pageOps.mlock(at, start, end, change > 0);
     return 0;
   }
 }

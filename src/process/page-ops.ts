@@ -22,6 +22,8 @@ export interface PageOps extends RangeUnmapper {
    * mmap_lock is held for reading.  Linux: faultin_page_range, populate_vma_page_range.
    */
   populate(at: MmRef, area: VmaRef, range: { start: number; end: number; isWrite: boolean }): number;
+  /** Pages of [start, end) that are there are locked, or not.  The VMA's flags say the same.  @holds mmap_lock */
+  mlock(at: MmRef, start: number, end: number, isLocked: boolean): void;
   /** One byte for each page: whether it is in memory.  Linux: mincore. */
   residency(at: MmRef, area: VmaRef, start: number, end: number): number[];
 }

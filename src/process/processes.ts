@@ -37,6 +37,7 @@ import { Madvise } from "./madvise.ts";
 import { MapleTrees } from "./maple-tree.ts";
 import { MappedRanges } from "./mapped-ranges.ts";
 import { Mlock } from "./mlock.ts";
+import { MlockPages, type MlockSlots } from "./mlock-pages.ts";
 import { Mmap } from "./mmap.ts";
 import { TableMover } from "./move-tables.ts";
 import { Mprotect } from "./mprotect.ts";
@@ -81,6 +82,7 @@ export interface ProcessSlots {
   readonly commit: Slot;
   readonly pageLocks: Slot;
   readonly files: Slot;
+  readonly mlock: MlockSlots;
 }
 
 export class Processes {
@@ -92,6 +94,8 @@ export class Processes {
   declare readonly accounting: Accounting;
   declare readonly rss: Rss;
   declare readonly anonPages: AnonPages;
+  /** Pages of locked VMAs. */
+  declare readonly mlocks: MlockPages;
   declare readonly files: Files;
   declare readonly cache: PageCache;
   declare readonly shmem: Shmem;
@@ -130,7 +134,9 @@ export class Processes {
       cpus: parts.masks.cpus,
       totalPages: () => totalPages(pages),
     });
-    this.anonPages = new AnonPages(memory, pages);
+    const { cpus } = parts.masks;
+    this.mlocks = new MlockPages({ ...parts, cpus, slots: slots.mlock });
+    this.anonPages = new AnonPages(memory, pages, this.mlocks);
     this.pageLocks = new PageLocks(pages.frames, parts.waitQueues, slots.pageLocks);
     this.cache = new PageCache(base);
     const evict = (inode: InodeRef): void => this.shmem.evict(inode);
@@ -144,7 +150,8 @@ export class Processes {
     this.shmem = new Shmem({ ...base, accounting, files, cache, pageLocks, filePages, unmap });
     const { shmem } = this;
     const of = { filePages, pageLocks, cache, files, shmem };
-    const own = { ...base, ...of, mmapLocks, vmas, merge, rss, accounting, anonVmas, anonPages };
+    const { mlocks } = this;
+    const own = { ...base, ...of, mlocks, mmapLocks, vmas, merge, rss, accounting, anonVmas, anonPages };
     const { tables, shootdown } = paging;
     this.writes = new FileWrites({ ...own, tables, shootdown });
     const { writes } = this;
@@ -174,6 +181,7 @@ export class Processes {
       commit: Accounting.declare(layout),
       pageLocks: PageLocks.declare(layout),
       files: Files.declare(layout),
+      mlock: MlockPages.declare(layout),
     };
   }
 
@@ -193,6 +201,7 @@ export class Processes {
       formatFiles: () => {
         this.pageLocks.format();
         this.files.format();
+        this.mlocks.format();
       },
       constructAnonVma: anonVmas.construct,
     });
@@ -208,6 +217,7 @@ export class Processes {
   use(mm: MmRef): void {
     const { cpu, paging } = this.parts;
     cpu.memory.write(cpu.current + Task.mm, mm);
+    this.mlocks.drain();
     paging.tlb.switchMm(mm === 0 ? paging.tlb.initMm : contextOf(mm));
   }
 

@@ -29,7 +29,10 @@ export function meminfo(source: ProcSource): string {
     ["MemTotal", total],
     ["MemFree", free],
     ["MemAvailable", Math.max(0, free - reserved)],
+    ["Unevictable", vmstat.globalNodeState(NodeStat.nr_unevictable)],
+    ["Mlocked", vmstat.globalZoneState(ZoneStat.nr_mlock)],
     ...highRows(source, total, free),
+    ["Dirty", vmstat.globalNodeState(NodeStat.nr_dirty)],
     ...slabRows(source),
     // Counted in kilobytes.
     ["KernelStack", vmstat.globalNodeState(NodeStat.nr_kernel_stack) / KILOBYTES],

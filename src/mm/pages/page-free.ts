@@ -10,16 +10,19 @@ import { shape } from "../../memory/shape.ts";
 import type { Pfn } from "../../memory/units.ts";
 import type { SpinLocks } from "../../sync/spinlock.ts";
 import type { Buddy } from "./buddy.ts";
-import { VmEvent } from "./counters.ts";
+import { NodeStat, VmEvent, ZoneStat } from "./counters.ts";
 import type { Frames } from "./frames.ts";
 import { MigrateType, PAGEBLOCK_ORDER, PCP_TYPES } from "./migrate-types.ts";
-import type { PageRef } from "./page.ts";
+import { Page, type PageRef } from "./page.ts";
 import { prepareFree } from "./page-checks.ts";
+import { PageFlag } from "./page-flags.ts";
 import type { PageLists } from "./page-lists.ts";
 import { pcpAllowedOrder } from "./per-cpu-pages.ts";
 import { Zone, type ZoneRef } from "./zone.ts";
 
 const zoneField = Zone;
+const pageField = Page;
+const LOCKED_MARKS = PageFlag.MLOCKED | PageFlag.UNEVICTABLE;
 const { MOVABLE, ISOLATE } = MigrateType;
 const PGFREE = VmEvent.pgfree;
 const listsOn = shape.pageLists !== "off";
@@ -44,6 +47,7 @@ export class PageFree {
   /** Frees a block whose last reference is gone.  Linux: free_unref_page. */
   free(page: PageRef, order: number): void {
     const { frames } = this;
+    if ((this.memory.read(page + pageField.flags) & LOCKED_MARKS) !== 0) this.clearMlocked(page);
     prepareFree(frames, page, order);
     const zone = frames.zoneOf(page);
     this.buddy.vmstat.countEvents(PGFREE, 1 << order);
@@ -55,6 +59,24 @@ export class PageFree {
       } else if (type !== ISOLATE && this.lists.put(zone, page, order, MOVABLE)) return;
     }
     this.freeToZone(zone, frames.pfnOf(page), order, false);
+  }
+
+  /**
+   * A page of a locked VMA that was taken out of it while the VMA was unlocked kept its marks.
+   * Linux: free_pages_prepare, __folio_clear_lru_flags.
+   */
+  private clearMlocked(page: PageRef): void {
+    const { memory, frames } = this;
+    const { vmstat } = this.buddy;
+    const flags = memory.and(page + pageField.flags, ~LOCKED_MARKS);
+    const zone = frames.zoneOf(page);
+    if ((flags & PageFlag.MLOCKED) !== 0) {
+      vmstat.modZone(zone, ZoneStat.nr_mlock, -1);
+      vmstat.countEvents(VmEvent.unevictable_pgs_cleared, 1);
+    }
+    if ((flags & PageFlag.UNEVICTABLE) === 0) return;
+    vmstat.modNode(frames.nodeAt(frames.nodeOf(page)), NodeStat.nr_unevictable, -1);
+    vmstat.modZone(zone, ZoneStat.nr_zone_unevictable, -1);
   }
 
   /**

@@ -84,6 +84,8 @@ const mapped = (mapping: "pointer:anon_vma" | "pointer:address_space") => ({
   mapping: word("holder", mapping),
   index: float64("holder"),
   private: word("holder"),
+  /** Locked VMAs that map it, while it is UNEVICTABLE: see process/mlock-pages. */
+  mlockCount: word("lock:lru_lock", "counter"),
 });
 export const AnonPage = overlay(
   Page,
