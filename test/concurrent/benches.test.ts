@@ -23,6 +23,8 @@ test.each([
   ["slab-pair", ["remote", 100], 1],
   ["fault", [16, 0.05], 1],
   ["fork", [16, 0.05], 4],
+  ["context-switch", ["process", 0.05], 1],
+  ["context-switch", ["thread", 0.05], 1],
 ])("the C twin %s compiles and measures", async (name, args, numbers) => {
   const twin = compileTwin(name);
   expect(twin !== null).toBe(hasGcc);
