@@ -44,7 +44,7 @@ export const WORKLOADS: readonly Workload[] = [
   },
   {
     name: "mapbench",
-    title: "mapbench local, regions far apart: million pages a simulated second",
+    title: "mapbench local: million pages a simulated second",
     options: { pages: REGION_PAGES, pattern: "local" },
     operations: REGION_PAGES,
     hasMode: false,

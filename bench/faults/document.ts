@@ -25,7 +25,7 @@ of 32 cores), one region of ${REGION_PAGES} pages a CPU (\`mmap1\`: 10 mappings)
 ## What shapes them
 
 - **mmap_lock only** (Linux before 6.4). Every fault takes \`mmap_lock\` for reading: the word that counts the readers goes from CPU to CPU at each fault, twice.
-  That costs more than all waiting for those who map and unmap, and it does not matter where the regions lie: \`mapbench\` and \`page_fault1\` are alike.
+  From 16 CPUs on that costs more than all waiting for those who map and unmap, and it does not matter where the regions lie: \`mapbench\` and \`page_fault1\` are alike.
 - **VMA locks, regions far apart** (\`mapbench local\`). A fault finds its VMA under RCU and takes that VMA's lock; \`mmap_lock\` is left for mmap, munmap and
   the first fault in a VMA without an anon_vma. Each CPU has a VMA, page tables and a lock of its own: faults share nothing but the page
   allocator. What bends the curve are mapping and unmapping, one at a time, with a TLB shootdown to all CPUs in each: the more CPUs, the longer.

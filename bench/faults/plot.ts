@@ -38,7 +38,7 @@ function panel(points: readonly Point[]): string {
     marginTop: 22,
     document,
     x: { label: null, type: "log", base: 2, ticks: counts, tickFormat: String },
-    y: { label: null, type: "log", grid: true },
+    y: { label: null, type: "log", grid: true, tickFormat: (value: number) => String(value) },
     marks: [
       Plot.line(marks, { x: "cpus", y: "millions", z: "variant", stroke, strokeWidth: 1.5 }),
       Plot.dot(marks, { x: "cpus", y: "millions", r: 2, fill: stroke }),
