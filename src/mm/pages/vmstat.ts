@@ -161,6 +161,11 @@ export class Vmstat {
     return sum;
   }
 
+  /** An event as one CPU has counted it.  Linux: per_cpu(vm_event_states, cpu).event[item]. */
+  eventOf(cpu: number, item: number): number {
+    return this.eventAt(this.eventsOfCpu0 + eventField.event + 2 * item + cpu * this.unitWords);
+  }
+
   /** Sum of a NUMA event of `zone` over all CPUs.  Linux: zone_numa_event_state. */
   numaTotal(zone: ZoneRef, item: number): number {
     let sum = 0;
