@@ -1,5 +1,5 @@
 /**
- * The command line: `smpsim boot|bench|run|stress|explore|replay|proc|walk|top|workloads|conform|profiles|doctor|start`.
+ * The command line: `smpsim boot|bench|run|stress|explore|replay|proc|walk|layout|top|workloads|conform|profiles|doctor|start`.
  *
  * Exit codes: 0 fine, 1 a run found a fault, 2 wrong usage (the message says what is valid), 130 and 143 stopped by a
  * signal after printing what was measured.

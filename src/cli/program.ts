@@ -7,6 +7,7 @@ import { addBoot } from "./boot.ts";
 import { addConform } from "./conform.ts";
 import { addDoctor } from "./doctor.ts";
 import { addExplore, addReplay } from "./explore.ts";
+import { addLayout } from "./layout.ts";
 import { addProc } from "./proc.ts";
 import { addProfiles } from "./profiles.ts";
 import { addRun } from "./run.ts";
@@ -24,6 +25,7 @@ Begin with:
   smpsim doctor       what this computer can and cannot do
   smpsim workloads    what can be measured
   smpsim walk         how a virtual address is translated, step by step, on an example
+  smpsim layout       the map of an address space
   smpsim top slab     object caches while a workload runs
   smpsim run FILE.ts  a program of your own: processes, threads, memory
   smpsim profiles     the machines of simulated time
@@ -49,6 +51,7 @@ export function createProgram(): Command {
   addReplay(program);
   addProc(program);
   addWalk(program);
+  addLayout(program);
   addTop(program);
   addWorkloads(program);
   addProfiles(program);

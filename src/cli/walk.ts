@@ -43,7 +43,7 @@ Examples:
   smpsim walk 0x411000 --access write --touch     a write there: the fault, copy on write, the walk and the TLB after it
   smpsim walk 0x418000 --touch                    demand paging: nothing is there until somebody reads
   smpsim walk 0xffff888000001000 --by kernel      a kernel address: the direct map, in pages of 2 MiB
-  smpsim walk 0x400008 --access exec --set pageLevels=5   the same with five levels of tables
+  smpsim walk 0x400008 --access exec --page-levels 5    the same with five levels of tables
   smpsim walk 0x411000 --json                     as one JSON document
 
 smpsim layout shows which addresses mean what; smpsim proc 1/maps a process's mappings.`;

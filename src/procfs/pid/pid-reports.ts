@@ -4,6 +4,7 @@ import { UsageError } from "../../memory/bug.ts";
 import { maps } from "./maps.ts";
 import { numaMaps } from "./numa-maps.ts";
 import { pagemap } from "./pagemap.ts";
+import { places } from "./places.ts";
 import { type ProcessView, processesOf, withProcess } from "./process.ts";
 import { smaps } from "./smaps.ts";
 import { smapsRollup } from "./smaps-rollup.ts";
@@ -29,6 +30,7 @@ export const PID_REPORTS: Readonly<Record<string, PidReport>> = {
   status: { summary: "what a process is, and its memory", render: status },
   statm: { summary: "its memory in pages: seven numbers", render: statm },
   pagemap: { summary: "frame and state of each page that is there", render: pagemap },
+  places: { summary: "where its text, heap, mappings and stack are; not a file of Linux", render: places },
   numa_maps: { summary: "of each mapping the nodes of its pages", render: numaMaps },
 };
 

@@ -22,7 +22,6 @@ describe("walk", () => {
   test.each([
     [["0xg"], 'walk: "0xg" is not valid; valid are addresses from 0 to 0xffffffffffffffff'],
     [["0x1000", "--access", "look"], '--access: "look" is not valid; valid are read, write, exec'],
-    [["0x1000", "--by", "me"], '--by: "me" is not valid; valid are program, kernel'],
     [["0x1000", "--pid", "99", "--memory", "64MiB"], "walk: there is no process 99; valid are"],
   ])("%j is refused", async (words, message) => {
     const { code, stderr } = await smpsim("walk", ...words);
@@ -33,7 +32,7 @@ describe("walk", () => {
 describe("proc", () => {
   test("has processes of the example, and their files", async () => {
     const { stdout } = await smpsim("proc", "ps", "--memory", "64MiB", "--cpus", "1");
-    const [, pid] = /^ *(\d+) /m.exec(stdout.split("\n").slice(1).join("\n"))!;
+    const [, pid] = /^ +- +(\d+) .*\(address space\)$/m.exec(stdout)!;
     const maps = await smpsim("proc", `${pid}/maps`, "--memory", "64MiB", "--cpus", "1");
     expect(maps.code).toBe(0);
     expect(grammar.parseMaps(maps.stdout).map(({ name }) => name)).toEqual(
@@ -53,4 +52,25 @@ describe("proc", () => {
       expect.stringContaining("there is no report 1/environ; valid are maps"),
     ]);
   });
+});
+
+describe("layout", () => {
+  test("the map of x86-64, and with --pid the places of a process of the example", async () => {
+    const plain = await smpsim("layout", "--levels", "5", "--json");
+    expect(JSON.parse(plain.stdout).regions[0]).toMatchObject({ name: "user", end: "0x00ffffffffffffff" });
+    const { pid } = JSON.parse((await smpsim("walk", "--memory", "64MiB", "--json")).stdout)[0];
+    const { code, stdout } = await smpsim("layout", "--pid", String(pid), "--memory", "64MiB");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ {2}ffff888000000000 +ffffc87fffffffff +64 TiB +direct map/m);
+    expect(stdout).toMatch(/^heap +0000000000410000 000000000041bfff +48 kB +grows up: brk$/m);
+    expect(stdout).toMatch(/^stack +00007ffffffde000 00007fffffffefff +132 kB/m);
+  });
+
+  test.each([[["vax"], 'layout: "vax" is not valid; valid are x86-64, x86-32, arm64']])(
+    "%j is refused",
+    async (words, message) => {
+      const { code, stderr } = await smpsim("layout", ...words);
+      expect([code, stderr]).toEqual([2, expect.stringContaining(message)]);
+    },
+  );
 });
