@@ -36,6 +36,8 @@ const { RW, DIRTY, ACCESSED } = PteBit;
 const { SPECIAL } = PteSoft;
 /** Entries are taken away without their table's lock. */
 const zapsUnlocked = mutant("zap-unlocked");
+/** Dirty pages of files are flushed when the lock is gone. */
+const flushesLate = mutant("zap-flush-late");
 
 export interface MappedRangeParts {
   readonly memory: Memory;
@@ -280,10 +282,16 @@ export class MappedRanges implements PageOps {
           const low = tables.pte.get(at);
           if (low !== 0 || tables.pte.high !== 0) isFull = visit(at, low, address);
         }
-        gather?.endRmaps((pfn) => this.parts.filePages.unmap(pfn));
+        if (!flushesLate) this.endRmaps(gather);
         if (!isUnlocked) tables.pteUnlock(table);
+        if (flushesLate) this.endRmaps(gather);
         if (isFull) gather?.flush();
       }
     });
+  }
+
+  private endRmaps(gather?: MmuGather): void {
+    if (gather !== undefined) reached("zap-flush-late");
+    gather?.endRmaps((pfn) => this.parts.filePages.unmap(pfn));
   }
 }

@@ -21,11 +21,11 @@ export const describe: ScenarioDescription = {
   mutants: ["mkclean-no-flush"],
 };
 
-const START = 2 ** 40;
+export const START = 2 ** 40;
 const WRITES = 40;
 const CLEANINGS = 3;
 
-interface Shared {
+export interface Shared {
   readonly mm: MmRef;
   readonly file: FileRef;
   /** Where the page is kept: a frame. */
@@ -72,16 +72,21 @@ export function attach(kernel: Kernel, _options: object, { mm, file, kept }: Sha
   regions.add("inode", memory.read(file + OpenFile.inode), Inode);
 }
 
-export function run(kernel: Kernel, _options: object, { mm, file, begun }: Shared): void {
-  const { cpu, memory, paging, processes } = kernel;
-  if (cpu.id === 0) {
-    memory.waitWhile(begun, -1, 0);
-    for (let i = 0; i < CLEANINGS; i++) {
-      processes.writes.clean(processes.files.inodeOf(file));
-      cpu.endOperation();
-    }
-    return;
+export function run(kernel: Kernel, _options: object, shared: Shared): void {
+  if (kernel.cpu.id === 0) cleans(kernel, shared);
+  else writes(kernel, shared);
+}
+
+/** Once the first write is done. */
+export function cleans({ cpu, memory, processes }: Kernel, { file, begun }: Shared): void {
+  memory.waitWhile(begun, -1, 0);
+  for (let i = 0; i < CLEANINGS; i++) {
+    processes.writes.clean(processes.files.inodeOf(file));
+    cpu.endOperation();
   }
+}
+
+export function writes({ cpu, memory, paging, processes }: Kernel, { mm, begun }: Shared): void {
   processes.use(mm);
   for (let i = 1; i <= WRITES; i++) {
     paging.user.write(START + i * 4, i);
