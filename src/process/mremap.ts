@@ -20,6 +20,7 @@ import type { Accounting } from "./accounting.ts";
 import type { TableMover } from "./move-tables.ts";
 import type { Munmap } from "./munmap.ts";
 import { pageAlign } from "./page-align.ts";
+import type { PageOps } from "./page-ops.ts";
 import type { UnmappedAreas } from "./unmapped-area.ts";
 import { type MmRef, MmStruct, VmArea, type VmaRef } from "./vm-area.ts";
 import { VmFlag } from "./vm-flags.ts";
@@ -59,6 +60,7 @@ export interface MremapParts {
   readonly munmap: Munmap;
   readonly accounting: Accounting;
   readonly mover: TableMover;
+  readonly pageOps: PageOps;
 }
 
 /** A step under way.  Linux: struct vma_remap_struct. */
@@ -318,8 +320,12 @@ export class Mremap {
   private finishKept({ at, address, oldBytes }: Remap, source: VmaRef, target: VmaRef): void {
     const { memory, vmas } = this;
     const flags = vmas.flagsOf(source);
-    if ((flags & f.LOCKED) !== 0) this.countLocked(at, -vmas.pagesOf(source));
     memory.write(source + vma.flags, flags & ~(f.LOCKED | f.LOCKONFAULT));
+    if ((flags & f.LOCKED) !== 0) {
+      this.countLocked(at, -vmas.pagesOf(source));
+      // Linux forgets the pages of what was not moved until they are freed.
+      this.parts.pageOps.mlock(at, vmas.startOf(source), vmas.endOf(source), false);
+    }
     const isWhole = vmas.startOf(source) === address && vmas.endOf(source) === address + oldBytes;
     if (source !== target && isWhole) vmas.anonVmas.unlink(source);
   }

@@ -13,6 +13,7 @@ import { bug } from "../memory/bug.ts";
 import { Errno } from "../memory/errno.ts";
 import { PAGE_BYTES, WORD_BYTES } from "../memory/units.ts";
 import { Madvice } from "../process/madvise.ts";
+import { Mlock2Flag } from "../process/mlock.ts";
 import { MapFlag } from "../process/mmap.ts";
 import { MremapFlag } from "../process/mremap.ts";
 import type { MmRef } from "../process/vm-area.ts";
@@ -265,8 +266,12 @@ class CommonRange {
     const { first, count } = pieceOf(kernel, this.pages);
     const address = this.start + first * PAGE_BYTES;
     const bytes = count * PAGE_BYTES;
-    const what = random.below(20);
-    if (what < 2) {
+    const what = random.below(22);
+    const { locking } = calls;
+    // A page or a right that somebody else has taken away makes it fail.
+    if (what === 20) locking.mlock2(mm, address, bytes, random.below(2) * Mlock2Flag.ONFAULT);
+    else if (what === 21) locking.munlock(mm, address, bytes);
+    else if (what < 2) {
       const flags = PRIVATE | ANONYMOUS | FIXED;
       calls.mmap(mm, { address, bytes, prot: READ | WRITE, flags, file: null, offset: 0 });
     } else if (what === 2) calls.munmap(mm, address, bytes);
