@@ -90,7 +90,7 @@ export class TableRanges {
     if (at !== 0) {
       const table = frameOf(pfnOf(at));
       for (let entry = table; entry < table + FRAME_WORDS && isEmpty; entry += ENTRY_WORDS)
-        isEmpty = memory.load(entry) === 0;
+        isEmpty = memory.load(entry) === 0 && memory.read(entry + 1) === 0;
       if (isEmpty) cut = tables.detachTable(taker.mm, pmd);
       tables.pteUnlock(at);
     }

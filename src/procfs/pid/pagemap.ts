@@ -12,7 +12,7 @@
 
 import { entryPfn } from "../../hardware/page-table-entry.ts";
 import { isPresent, PteSoft } from "../../mm/pgtable/pte.ts";
-import { SwapBit, swapType } from "../../mm/pgtable/swap-entry.ts";
+import { SwapBit, swapOffset, swapType } from "../../mm/pgtable/swap-entry.ts";
 import { contextOf, type MmRef, type VmaRef } from "../../process/vm-area.ts";
 import { VmFlag } from "../../process/vm-flags.ts";
 import { eachArea } from "./areas.ts";
@@ -55,7 +55,7 @@ export function pagemapOf(source: ProcessSource, mm: MmRef, area: VmaRef, from: 
   const isNew = (vmas.flagsOf(area) & VmFlag.SOFTDIRTY) !== 0;
   const entries: PagemapEntry[] = [];
   source.paging.ranges.eachPte(contextOf(mm), from, vmas.endOf(area), (low, address) => {
-    const [flags, frame] = isPresent(low) ? presentBits(source, low) : swapBits(low, pte.pfnOf(low));
+    const [flags, frame] = isPresent(low) ? presentBits(source, low) : swapBits(low, pte.high);
     const high = (flags | (isNew ? PagemapBit.SOFT_DIRTY : 0) | Math.floor(frame / HALF)) >>> 0;
     entries.push({ address, high, low: frame % HALF });
   });
@@ -76,10 +76,10 @@ function presentBits(source: ProcessSource, low: number): [flags: number, pfn: n
 }
 
 /** Type and offset stand where the frame would. */
-function swapBits(low: number, offset: number): [flags: number, place: number] {
+function swapBits(low: number, high: number): [flags: number, place: number] {
   const flags =
     PagemapBit.SWAP |
     ((low & SwapBit.SOFT_DIRTY) === 0 ? 0 : PagemapBit.SOFT_DIRTY) |
     ((low & SwapBit.UFFD_WP) === 0 ? 0 : PagemapBit.UFFD_WP);
-  return [flags, offset * 2 ** SWAP_TYPE_BITS + swapType(low)];
+  return [flags, swapOffset(low, high) * 2 ** SWAP_TYPE_BITS + swapType(high)];
 }

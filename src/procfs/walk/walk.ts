@@ -12,7 +12,7 @@ import { frameOf, PAGE_BYTES, type Pfn, physOf } from "../../memory/units.ts";
 import { entrySpan } from "../../mm/pgtable/address-range.ts";
 import { MmContext } from "../../mm/pgtable/mm-context.ts";
 import { PteSoft } from "../../mm/pgtable/pte.ts";
-import { SwapType, swapType } from "../../mm/pgtable/swap-entry.ts";
+import { isMigration, swapType } from "../../mm/pgtable/swap-entry.ts";
 import { contextOf, type MmRef } from "../../process/vm-area.ts";
 import type { ProcessSource } from "../pid/source.ts";
 
@@ -147,9 +147,7 @@ function meaningOf(low: number, high: number, level: number, isLeaf: boolean): s
   if ((low & B.PRESENT) !== 0) return "table";
   if (low === 0 && high === 0) return level === PAGE_LEAF ? "nothing is there" : "there is no table below";
   if ((low & PteSoft.PROT_NONE) !== 0) return "the page is there, but no access is allowed (PROT_NONE)";
-  const type = swapType(low);
-  if (type >= SwapType.MIGRATION_READ) return "the page is being moved";
-  return `the page is in swap area ${type}`;
+  return isMigration(high) ? "the page is being moved" : `the page is in swap area ${swapType(high)}`;
 }
 
 /** Names of the bits that are set, the lowest first. */

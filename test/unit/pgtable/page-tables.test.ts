@@ -1,14 +1,22 @@
 /** Page tables in RAM: made on demand, read by the MMU, freed when nothing needs them. */
 
 import { describe, expect, test } from "vitest";
-import { entryHigh, entryPfn, PageFault } from "../../../src/hardware/page-table-entry.ts";
+import { PageFault } from "../../../src/hardware/page-table-entry.ts";
 import { frameOf, PAGE_BYTES } from "../../../src/memory/units.ts";
 import { NodeStat } from "../../../src/mm/pages/counters.ts";
 import { Gfp } from "../../../src/mm/pages/gfp.ts";
 import { PMD_BYTES, PUD_BYTES, userEnd } from "../../../src/mm/pgtable/address-range.ts";
 import { MmContext } from "../../../src/mm/pgtable/mm-context.ts";
 import { isPresent, PageProt } from "../../../src/mm/pgtable/pte.ts";
-import { swapLow, swapType } from "../../../src/mm/pgtable/swap-entry.ts";
+import {
+  isMigration,
+  SwapBit,
+  SwapType,
+  swapHigh,
+  swapLow,
+  swapOffset,
+  swapType,
+} from "../../../src/mm/pgtable/swap-entry.ts";
 import { UserFault } from "../../../src/mm/shootdown/user-access.ts";
 import { insertPage } from "../../../src/mm/shootdown/zap.ts";
 import { ACCESSED, AddressSpace, BASE, DIRTY, RW } from "../../support/address-spaces.ts";
@@ -218,18 +226,24 @@ describe("entries", () => {
     kernel.pages.freePage(pfn);
   });
 
+  // As __swp_entry of arch/x86/include/asm/pgtable_64.h, in 64 bits: ~offset << 14 >> 5 | type << 59.
   test.each([
+    [0, 0],
     [0, 1],
-    [31, 2 ** 40 - 1],
-    [26, 0],
-  ])("a swap entry of type %d, offset %d is not present and not none", (type, offset) => {
-    const low = swapLow(type, offset, 0) | 0;
-    expect([isPresent(low), swapType(low), entryPfn(low, entryHigh(offset, 0))]).toEqual([
-      false,
-      type,
-      offset,
-    ]);
-    expect(low === 0 && entryHigh(offset, 0) === 0).toBe(false);
+    [1, 0x7fffff],
+    [SwapType.MIGRATION_WRITE, 2 ** 31 + 5],
+    [SwapType.MARKER, 2 ** 50 - 1],
+  ])("a swap entry of type %d, offset %d has Linux's bits, is not present and not none", (type, offset) => {
+    const flags = SwapBit.EXCLUSIVE | SwapBit.SOFT_DIRTY;
+    for (const given of [0, flags]) {
+      const [low, high] = [swapLow(offset, given), swapHigh(type, offset)];
+      const entry = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+      const inverted = ((~BigInt(offset) & ((1n << 64n) - 1n)) << 14n) & ((1n << 64n) - 1n);
+      expect(entry).toBe((inverted >> 5n) | (BigInt(type) << 59n) | BigInt(given));
+      expect([isPresent(low), swapType(high), swapOffset(low, high)]).toEqual([false, type, offset]);
+      expect(entry).not.toBe(0n);
+    }
+    expect(isMigration(swapHigh(type, offset))).toBe(type === SwapType.MIGRATION_WRITE);
   });
 
   test("the user's half ends a page below the hole, or where numbers are not exact any more", () => {
