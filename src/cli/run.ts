@@ -72,12 +72,18 @@ async function run(file: string, integers: readonly string[], flags: RunFlags): 
   const result = await machine.run(file, { options, ...seconds, signal: interruption.signal });
   const fault = result.fault ?? (await machine.check()).fault;
   await machine.halt();
+  if (result.fault === null && result.cpuResults.some(({ value }) => !isOfTasks(value)))
+    throw new UsageError(
+      `run: ${file} is a kernel module: it exports run, not main; smpsim bench measures it`,
+    );
   const account = accountOf(result);
   if (flags.json) printJson({ ...account, result });
   else show(account, result);
   if (fault !== null) say(`\n${fault.kind}: ${fault.message}\n${fault.report}\n${fault.stack}`);
   process.exitCode = interruption.exitCode(fault === null ? 0 : 1);
 }
+
+const isOfTasks = (value: unknown): boolean => (value as { ends?: unknown } | null)?.ends !== undefined;
 
 function accountOf({ cpuResults }: RunResult): Account {
   const values = cpuResults.map(({ value }) => value as Partial<TasksValue> | null);

@@ -16,6 +16,7 @@ import { ps } from "./pid/ps.ts";
 import type { ProcessSource } from "./pid/source.ts";
 import { slabinfo } from "./slabinfo.ts";
 import type { ProcSource, SlabSource } from "./source.ts";
+import { stat } from "./stat.ts";
 import { SYS_SLAB, sysSlab } from "./sys-slab.ts";
 import { tlb } from "./tlb.ts";
 import { vmallocinfo } from "./vmallocinfo.ts";
@@ -43,6 +44,7 @@ export const REPORTS: Readonly<Record<string, KernelReport | MeasuredReport>> = 
   vmstat: { summary: "the machine's counters and events", render: vmstat },
   interrupts: { summary: "interrupts taken by each CPU since boot", render: interrupts },
   tlb: { summary: "hits, misses, walks and flushes of each CPU's TLB, and its reach", render: tlb },
+  stat: { summary: "interrupts, context switches and processes since boot", render: stat },
   slabinfo: { summary: "objects and slabs of each cache", render: slabinfo },
   [SYS_SLAB]: {
     summary: "caches of SLUB; with /NAME what a cache is and has, with /NAME/FILE one value",

@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
+import { Machine } from "../../src/machine/machine.ts";
 import { destroyIdlePools } from "../../src/machine/pool.ts";
 import type { RunResult } from "../../src/machine/program.ts";
 import type { TasksValue } from "../../src/machine/user-program.ts";
@@ -108,6 +109,18 @@ test.each([
     operations: 300,
     options: { depth },
   });
+});
+
+test("/proc/stat counts switches and processes", async () => {
+  const machine = await Machine.boot({ mode: "virtual", cpus: 2, memory: "64MiB" });
+  const result = await machine.run(example("threads"), { options: { args: "3,5" } });
+  const found = new Map((await machine.proc("stat")).split("\n").map((line) => [line.split(" ")[0], line]));
+  const switches = valuesOf(result).reduce((sum, value) => sum + value.switches, 0);
+  expect(switches).toBeGreaterThan(4);
+  expect(found.get("ctxt")).toBe(`ctxt ${switches}`);
+  expect(found.get("processes")).toBe("processes 4");
+  expect(found.get("procs_running")).toBe("procs_running 0");
+  await machine.halt();
 });
 
 test.each(["process", "thread"])("two tasks of one CPU give way to each other: %s", async (kind) => {
