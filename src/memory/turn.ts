@@ -27,6 +27,8 @@ export interface Turn {
   stopped(): never;
   /** Nanoseconds of this mode's time: host time, simulated time, or steps. */
   nowNs(): number;
+  /** Cycles of a nanosecond, where time is simulated. */
+  readonly cyclesPerNs?: number;
   /** How long a waiter spins before it parks, in rounds of `relax`.  0 in the serial modes. */
   readonly spinLimit: number;
 }

@@ -105,6 +105,9 @@ export class VirtualTurn implements Turn {
   nowNs(): number {
     return this.now / this.costs.cyclesPerNs;
   }
+  get cyclesPerNs(): number {
+    return this.costs.cyclesPerNs;
+  }
 
   /** Takes part in a run of `parties` CPUs.  The last to come lines up all clocks and gives the first turn. */
   enter(parties: number): void {

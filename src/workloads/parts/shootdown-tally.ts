@@ -7,7 +7,7 @@
 import type { Kernel } from "../../machine/kernel.ts";
 import { LINE_WORDS, type Pointer } from "../../memory/units.ts";
 import { VmEvent } from "../../mm/pages/counters.ts";
-import type { MetricsValue } from "../description.ts";
+import type { Metric, MetricsValue } from "../description.ts";
 import { nameWords } from "./named.ts";
 import { freeScratch, takeScratch } from "./scratch.ts";
 
@@ -75,12 +75,19 @@ export class ShootdownTally {
     const sent = sentTotal(kernel) - room.sent;
     const received = receivedTotal(kernel) - room.received;
     const each = (total: number, of: number): number => (of === 0 ? 0 : total / of);
+    const callNs = each(sum(CALL_NS), sent);
+    const { cyclesPerNs } = cpu.turn;
+    const cycles: Readonly<Record<string, Metric>> =
+      cyclesPerNs === undefined
+        ? {}
+        : { "cycles of its call a shootdown": { value: callNs * cyclesPerNs, unit: "cycles" } };
     return {
       metrics: {
         shootdowns: { value: sent, unit: "" },
         "shootdowns an operation": { value: each(sent, sum(OPERATIONS)), unit: "" },
         "targets a shootdown": { value: each(received, sent), unit: "CPUs" },
-        "time of its call a shootdown": { value: each(sum(CALL_NS), sent), unit: "ns" },
+        "time of its call a shootdown": { value: callNs, unit: "ns" },
+        ...cycles,
       },
     };
   }
