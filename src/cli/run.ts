@@ -28,9 +28,13 @@ Examples:
   smpsim run examples/threads.ts 4 1000 --cpus 4         integers for main
   smpsim run examples/threads.ts 4 1000 --cpus 4 --mode virtual
 
-Exit code: 0 fine, 1 a fault was found (a deadlock, a broken invariant, an exception of the program), 2 wrong usage.`;
+Exit code: 0 fine, 1 main was ended by a signal, or a fault was found (a deadlock, a broken invariant, an exception of the
+program), 2 wrong usage.`;
 
 const SIGNALS: Readonly<Record<number, string>> = { 7: "SIGBUS", 9: "SIGKILL", 11: "SIGSEGV" };
+
+/** The bits of a wait status that name the signal.  Linux: WTERMSIG. */
+const SIGNAL_MASK = 0x7f;
 
 /** What all CPUs together have to say. */
 interface Account {
@@ -70,6 +74,7 @@ async function run(file: string, integers: readonly string[], flags: RunFlags): 
   const options = { ...choice.options, ...(integers.length === 0 ? {} : { args: integers.join(",") }) };
   const seconds = flags.seconds === undefined ? {} : { seconds: flags.seconds };
   const result = await machine.run(file, { options, ...seconds, signal: interruption.signal });
+  if (result.fault?.kind === "usage") throw new UsageError(result.fault.message);
   const fault = result.fault ?? (await machine.check()).fault;
   await machine.halt();
   if (result.fault === null && result.cpuResults.some(({ value }) => !isOfTasks(value)))
@@ -80,7 +85,7 @@ async function run(file: string, integers: readonly string[], flags: RunFlags): 
   if (flags.json) printJson({ ...account, result });
   else show(account, result);
   if (fault !== null) say(`\n${fault.kind}: ${fault.message}\n${fault.report}\n${fault.stack}`);
-  process.exitCode = interruption.exitCode(fault === null ? 0 : 1);
+  process.exitCode = interruption.exitCode(fault === null && !isKilled(account) ? 0 : 1);
 }
 
 const isOfTasks = (value: unknown): boolean => (value as { ends?: unknown } | null)?.ends !== undefined;
@@ -117,5 +122,10 @@ function show({ lines, ends, switches, log }: Account, { interrupts, mode, fault
   );
 }
 
+/** Whether a signal has ended the first process. */
+const isKilled = ({ ends }: Account): boolean => ends.length > 0 && (ends[0].status & SIGNAL_MASK) !== 0;
+
 const endOf = (status: number): string =>
-  (status & 0x7f) === 0 ? `exit ${status >> 8}` : (SIGNALS[status & 0x7f] ?? `signal ${status & 0x7f}`);
+  (status & SIGNAL_MASK) === 0
+    ? `exit ${status >> 8}`
+    : (SIGNALS[status & SIGNAL_MASK] ?? `signal ${status & SIGNAL_MASK}`);

@@ -6,7 +6,7 @@
  */
 
 import { threadId } from "node:worker_threads";
-import { bug, KernelBug, MachineStopped } from "../memory/bug.ts";
+import { bug, KernelBug, MachineStopped, UsageError } from "../memory/bug.ts";
 import { Control, CpuControl, cpuControl } from "../memory/control.ts";
 import { shape } from "../memory/shape.ts";
 import { raisePanic } from "../schedule/panic.ts";
@@ -227,7 +227,7 @@ async function importModule(url: string): Promise<KernelModule> {
   const module = (await import(url)) as KernelModule & { readonly main?: unknown };
   if (typeof module.run === "function") return module;
   if (module.main === undefined)
-    throw new KernelBug(
+    throw new UsageError(
       `${url} exports neither a function "run(kernel, options, shared)" nor a program "main(user)"`,
     );
   const { userProgramModule } = await import("./user-program.ts");

@@ -34,7 +34,7 @@ const EXPECTED = [
   `parent: status ${9 << 8}`,
   "orphan maker: status 0",
   "no child: -10",
-  "errors: -3 -22 -2 -22 -22",
+  "errors: -3 -22 -22 -22",
   "affinity: -22 -22",
   "futex: -11 -22 0",
   "caught: UserSignal SEGV MAPERR",

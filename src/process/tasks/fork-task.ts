@@ -11,6 +11,7 @@
  */
 
 import type { Cpu } from "../../hardware/cpu.ts";
+import { UsageError } from "../../memory/bug.ts";
 import { Errno } from "../../memory/errno.ts";
 import { listAddTail, listDel } from "../../memory/list.ts";
 import type { Memory } from "../../memory/memory.ts";
@@ -82,7 +83,7 @@ export class ForkTask {
   spawn(program: string, values: readonly number[], cpus: readonly number[]): number {
     const { memory, parts } = this;
     parts.table.start();
-    const place = this.placeOf(program, values);
+    const place = this.childOf(program, values);
     if (place < 0) return place;
     const mm = makeProgramSpace(parts);
     if (mm === 0) return -Errno.ENOMEM;
@@ -104,7 +105,7 @@ export class ForkTask {
     if ((flags & ~KNOWN) !== 0) return -Errno.EINVAL;
     if ((flags & c.THREAD) !== 0 && (flags & c.SIGHAND) === 0) return -Errno.EINVAL;
     if ((flags & c.SIGHAND) !== 0 && (flags & c.VM) === 0) return -Errno.EINVAL;
-    const place = this.placeOf(program, values);
+    const place = this.childOf(program, values);
     if (place < 0) return place;
     const parent = cpu.current;
     const isThread = (flags & c.THREAD) !== 0;
@@ -146,7 +147,17 @@ export class ForkTask {
     parts.tasks.rename(at, name);
   }
 
-  /** The place of a program that can be given these arguments, or a negated errno. */
+  /** The place of a program that can be given these arguments, or -EINVAL.  Throws a UsageError when there is none. */
+  private childOf(program: string, values: readonly number[]): number {
+    const place = this.placeOf(program, values);
+    if (place === -Errno.ENOENT)
+      throw new UsageError(
+        `there is no program "${program}" to begin with; valid are the exports ${this.parts.programs.names.join(", ")}`,
+      );
+    return place;
+  }
+
+  /** The same for exec: -ENOENT when there is none. */
   placeOf(program: string, values: readonly number[]): number {
     if (values.length > TASK_ARGUMENTS || !values.every(Number.isSafeInteger)) return -Errno.EINVAL;
     const place = this.parts.programs.placeOf(program);

@@ -167,10 +167,6 @@ export class TaskScheduler {
    * CPU before it calls runTasks.  @may-sleep
    */
   spawn(program: string, values: readonly number[] = [], cpus: readonly number[] = []): number {
-    if (this.programs.placeOf(program) < 0)
-      throw new UsageError(
-        `spawn: there is no program "${program}"; valid are ${this.programs.names.join(", ")} (scheduler.use says which)`,
-      );
     for (const cpu of cpus)
       if (!(cpu >= 0 && cpu < this.parts.cpus))
         throw new UsageError(`spawn: cpu ${cpu} is not valid; valid are 0 to ${this.parts.cpus - 1}`);

@@ -215,7 +215,7 @@ export class UserCalls extends UserMemory {
   }
 
   /** Whether a loop that has done `operations` goes on: until the run's time is up or its operations are done. */
-  more(operations: number): boolean {
+  more(operations = 0): boolean {
     return this.parts.more(operations);
   }
 

@@ -78,12 +78,7 @@ export function* main(user: YieldingUser): Calls<number> {
   tell("parent", yield* ended(user.fork("parent", 0)));
   tell("orphan maker", yield* ended(user.fork("orphan", 0)));
   user.print(`no child: ${(yield* user.wait4()).pid}`);
-  const errors = [
-    user.kill(9999, 9),
-    user.kill(user.getpid(), 1),
-    user.fork("nothing"),
-    user.fork("main", 0.5),
-  ];
+  const errors = [user.kill(9999, 9), user.kill(user.getpid(), 1), user.fork("main", 0.5)];
   user.print(`errors: ${errors.join(" ")} ${user.clone({ flags: user.CLONE.THREAD }, "main")}`);
   user.print(`affinity: ${user.schedSetaffinity(0, [])} ${user.schedSetaffinity(0, [999])}`);
   user.print(
