@@ -12,7 +12,7 @@ import { bug } from "../memory/bug.ts";
 import type { Memory } from "../memory/memory.ts";
 import { mutant, reached } from "../memory/mutants.ts";
 import { PAGE_BYTES, type Pfn } from "../memory/units.ts";
-import { NodeStat } from "../mm/pages/counters.ts";
+import { NodeStat, VmEvent } from "../mm/pages/counters.ts";
 import { Gfp, GfpFlag } from "../mm/pages/gfp.ts";
 import { Page, PageType } from "../mm/pages/page.ts";
 import type { PageAllocator } from "../mm/pages/page-allocator.ts";
@@ -86,7 +86,8 @@ export class AnonPages {
 
   /** Nobody needs its content until it is written again.  Linux: folio_mark_lazyfree. */
   markLazyFree(pfn: Pfn): void {
-    this.memory.and(this.pages.frames.pageOf(pfn) + page.flags, ~PageFlag.SWAPBACKED);
+    const before = this.memory.and(this.pages.frames.pageOf(pfn) + page.flags, ~PageFlag.SWAPBACKED);
+    if ((before & PageFlag.SWAPBACKED) !== 0) this.pages.vmstat.countEvents(VmEvent.pglazyfree, 1);
   }
 
   isAnon(pfn: Pfn): boolean {

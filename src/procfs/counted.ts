@@ -51,6 +51,7 @@ export const COUNTED: ReadonlySet<string> = new Set([
   "pgfree",
   "pgfault",
   "pgmajfault",
+  "pglazyfree",
   "pglazyfreed",
   "pgreuse",
   "nr_tlb_remote_flush",
