@@ -10,6 +10,7 @@
 
 import { Errno } from "../memory/errno.ts";
 import type { Memory } from "../memory/memory.ts";
+import { mutant, reached } from "../memory/mutants.ts";
 import { PAGE_BYTES } from "../memory/units.ts";
 import { NO_CEILING } from "../mm/pgtable/table-ranges.ts";
 import type { Accounting } from "./accounting.ts";
@@ -20,6 +21,8 @@ import { VmFlag } from "./vm-flags.ts";
 import type { Vmas } from "./vmas.ts";
 
 const mm = MmStruct;
+/** The flush comes after mmap_lock was dropped. */
+const flushesUnlocked = mutant("munmap-flush-unlocked");
 
 /** What unmapping needs of page tables. */
 export interface RangeUnmapper {
@@ -77,8 +80,10 @@ export class Munmap {
     }
     this.takeOut(unmapping);
     locks.downgrade(at);
+    reached("munmap-flush-unlocked");
+    if (flushesUnlocked) locks.readUnlock(at);
     this.complete(unmapping);
-    locks.readUnlock(at);
+    if (!flushesUnlocked) locks.readUnlock(at);
     return 0;
   }
 
