@@ -25,7 +25,8 @@ test("these are the stress workloads, with those for pages and address spaces", 
   for (const name of workloadNames()) {
     if ((await describeProgram(resolveProgram(name)))?.stress) stressing.push(name);
   }
-  expect(stressing.toSorted()).toEqual([...WORKLOADS, "page-stress"].toSorted());
+  // Those of tasks count what they have switched: test/concurrent/tasks.test.ts has them.
+  expect(stressing.toSorted()).toEqual([...WORKLOADS, "page-stress", "task-stress"].toSorted());
 });
 
 describe.each(WORKLOADS)("%s", (workload) => {
