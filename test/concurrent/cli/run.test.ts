@@ -35,7 +35,25 @@ test("a deadlock is a fault, and names who waits", async () => {
   expect(code).toBe(1);
 });
 
+test("a program that a signal ends says so, and the exit code too", async () => {
+  const { code, stdout, stderr } = await smpsim(
+    "run",
+    "test/support/programs/mistaken.ts",
+    "0",
+    "--cpus",
+    "1",
+  );
+  expect(stderr).toContain("main[1000]: SIGSEGV (MAPERR) at 0x1234");
+  expect(stdout).toMatch(/1000 +main +SIGSEGV/);
+  expect(code).toBe(1);
+});
+
 test.each([
+  [
+    ["run", "test/support/programs/mistaken.ts", "1"],
+    'there is no program "nobody" to begin with; valid are the exports main',
+  ],
+  [["run", "examples/my-lock.ts"], "exports neither a function"],
   [["run", "nothing"], '"nothing" is no file'],
   [["run", "./no-such-program.ts"], "there is no file"],
   [["run", "examples/threads.ts", "1.5"], '"1.5" is not valid; valid are up to 6 integers'],

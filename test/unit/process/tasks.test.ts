@@ -69,7 +69,7 @@ test("a list of processes, and each by its pid", () => {
 
 test("a program that is not there is refused with those that are", () => {
   expect(() => scheduler.spawn("nothing")).toThrow(
-    'there is no program "nothing"; valid are family, generator, plain, step',
+    'there is no program "nothing" to begin with; valid are the exports family, generator, plain, step',
   );
   expect(() => scheduler.spawn("plain", [], [1])).toThrow("cpu 1 is not valid; valid are 0 to 0");
   expect(() => scheduler.use({ later: async () => {} })).toThrow("an async function cannot run on a CPU");
