@@ -21,7 +21,6 @@ describe("walk", () => {
 
   test.each([
     [["0xg"], 'walk: "0xg" is not valid; valid are addresses from 0 to 0xffffffffffffffff'],
-    [["0x1000", "--access", "look"], '--access: "look" is not valid; valid are read, write, exec'],
     [["0x1000", "--pid", "99", "--memory", "64MiB"], "walk: there is no process 99; valid are"],
   ])("%j is refused", async (words, message) => {
     const { code, stderr } = await smpsim("walk", ...words);
@@ -40,24 +39,17 @@ describe("proc", () => {
     );
   });
 
-  test("a process that is not there, or a file that it has not, is refused", async () => {
+  test("a process that is not there is refused", async () => {
     const missing = await smpsim("proc", "99/maps", "--memory", "64MiB", "--cpus", "1");
     expect([missing.code, missing.stderr]).toEqual([
       2,
       expect.stringContaining("there is no process 99; valid are"),
-    ]);
-    const odd = await smpsim("proc", "1/environ");
-    expect([odd.code, odd.stderr]).toEqual([
-      2,
-      expect.stringContaining("there is no report 1/environ; valid are maps"),
     ]);
   });
 });
 
 describe("layout", () => {
   test("the map of x86-64, and with --pid the places of a process of the example", async () => {
-    const plain = await smpsim("layout", "--levels", "5", "--json");
-    expect(JSON.parse(plain.stdout).regions[0]).toMatchObject({ name: "user", end: "0x00ffffffffffffff" });
     const { pid } = JSON.parse((await smpsim("walk", "--memory", "64MiB", "--json")).stdout)[0];
     const { code, stdout } = await smpsim("layout", "--pid", String(pid), "--memory", "64MiB");
     expect(code).toBe(0);
