@@ -192,10 +192,15 @@ export class Tlb {
 
   /** Forgets everything, global entries too.  Linux: __flush_tlb_all, native_flush_tlb_global. */
   flushAll(): void {
+    this.powerOff();
+    this.doubles[this.counters + FLUSHES_ALL]++;
+  }
+
+  /** Forgets everything, as a CPU that is switched off does: no flush. */
+  powerOff(): void {
     this.words.fill(0, this.base + SMALL_START, this.base + NEXT_SMALL);
     this.words[this.base + LARGE] = 0;
     this.tables.flushAll();
-    this.doubles[this.counters + FLUSHES_ALL]++;
   }
 
   /** Forgets everything but global entries.  Linux: invpcid_flush_all_nonglobals. */

@@ -288,7 +288,7 @@ export class Kernel {
     this.rcu.leave();
     this.online.takeDown(this.cpu.id);
     // From here on no flush reaches this CPU.
-    this.cpu.tlb.flushAll();
+    this.cpu.tlb.powerOff();
     const flags = this.cpu.irqSave();
     this.calls.flush();
     this.broadcasts.take();
