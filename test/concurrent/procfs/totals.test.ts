@@ -141,8 +141,9 @@ test("the latency matrix is measured between the machine's CPUs", async () => {
 test("every report can be read again and again, and changes no counter", async () => {
   const machine = await Machine.boot({ cpus: 2, memory: "64MiB" });
   const read = async (): Promise<string[]> => {
+    // Who has read leaves the CPU, and its TLB is emptied.
     const isOfMachine = (name: string): boolean =>
-      !["core-latency", "lock_stat"].includes(name) && !name.startsWith("PID/");
+      !["core-latency", "lock_stat", "tlb"].includes(name) && !name.startsWith("PID/");
     const names = procNames().filter(isOfMachine);
     const texts: string[] = [];
     for (const name of names) texts.push(await machine.proc(name));
