@@ -10,6 +10,7 @@ import type { ScenarioDescription } from "../scenarios/description.ts";
 import { resolveOptions } from "../workloads/description.ts";
 import type { ProgramOptions } from "./program.ts";
 import { describeProgram, resolveProgram, workloadNames } from "./resolve-program.ts";
+import { USER_PROGRAM } from "./user-program-options.ts";
 
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
 const SCENARIOS = new URL("../scenarios/", import.meta.url);
@@ -55,6 +56,7 @@ export async function resolveScenario(name: string): Promise<ResolvedScenario> {
   const workload = workloadNames().includes(name) ? await resolveWorkload(name) : null;
   if (workload !== null) return workload;
   const moduleUrl = urlOf(name);
+  if ((await describeProgram(moduleUrl)) === USER_PROGRAM) return userProgram(name, moduleUrl);
   const module = (await import(moduleUrl)) as { describe?: ScenarioDescription; run?: unknown };
   const { describe: description } = module;
   if (typeof module.run !== "function" || !isDescription(description)) {
@@ -64,6 +66,25 @@ export async function resolveScenario(name: string): Promise<ResolvedScenario> {
     );
   }
   return { name, moduleUrl, description, given: {} };
+}
+
+/** A file of programs: what one of them throws is a failure, and so is a deadlock. */
+function userProgram(name: string, moduleUrl: string): ResolvedScenario {
+  const { summary } = USER_PROGRAM;
+  return {
+    name,
+    moduleUrl,
+    description: {
+      name,
+      summary,
+      cpus: 2,
+      minCpus: 1,
+      mutants: [],
+      memory: "2MiB",
+      stepLimit: WORKLOAD_STEPS,
+    },
+    given: { options: resolveOptions(USER_PROGRAM, {}) },
+  };
 }
 
 /** A workload as a scenario; null when it says nothing of that. */

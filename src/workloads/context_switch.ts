@@ -19,6 +19,7 @@ export const describe: WorkloadDescription = {
   summary: "Two tasks on each CPU give way to each other, and read some of their pages at each turn.",
   phases: ["switches"],
   operation: "one context switch",
+  explore: { operations: 2, options: { pages: 1 } },
   options: {
     mode: {
       type: "choice",

@@ -25,6 +25,7 @@ export const describe: WorkloadDescription = {
     depth: { type: "integer", default: 2, min: 0, max: 5, help: "generations of children below them" },
   },
   stress: true,
+  explore: { operations: 1, options: { tasks: 1, depth: 1 } },
 };
 export const needs = ["scheduler"] as const;
 
