@@ -230,7 +230,8 @@ export class Processes {
     const mover = new TableMover({ tables, shootdown, batch, anonVmas: this.anonVmas, files: this.files });
     const { anonPages, filePages, rss } = this;
     const copier = new TableCopier({ ranges, vmas, anonPages, filePages, rss });
-    const own = { vmas, merge, accounting, areas, munmap, pageOps };
+    const { files, writes } = this;
+    const own = { vmas, merge, accounting, areas, munmap, pageOps, files, writes };
     const mlock = new Mlock(own);
     return new SystemCalls({
       ...own,

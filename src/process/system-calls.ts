@@ -14,14 +14,13 @@ import type { Mlock } from "./mlock.ts";
 import type { Mmap, MmapRequest } from "./mmap.ts";
 import type { Mprotect } from "./mprotect.ts";
 import type { Mremap, MremapRequest } from "./mremap.ts";
-import { msync } from "./msync.ts";
+import { type MsyncParts, msync } from "./msync.ts";
 import type { Munmap } from "./munmap.ts";
 import { pageAlign, wrappedEnd } from "./page-align.ts";
 import type { PageOps } from "./page-ops.ts";
 import { type MmRef, MmStruct } from "./vm-area.ts";
-import type { Vmas } from "./vmas.ts";
 
-export interface SystemCallParts {
+export interface SystemCallParts extends MsyncParts {
   readonly mmap: Mmap;
   readonly munmap: Munmap;
   readonly mprotect: Mprotect;
@@ -30,7 +29,6 @@ export interface SystemCallParts {
   readonly brk: Brk;
   readonly mremap: Mremap;
   readonly fork: Fork;
-  readonly vmas: Vmas;
   readonly pageOps: PageOps;
 }
 
@@ -79,7 +77,7 @@ export class SystemCalls {
   }
 
   msync(mm: MmRef, start: number, bytes: number, flags: number): number {
-    return msync(this.parts.vmas, mm, start, bytes, flags);
+    return msync(this.parts, mm, start, bytes, flags);
   }
 
   /** For each page whether it is in memory, or a negated errno.  Linux: mincore. */

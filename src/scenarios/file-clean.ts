@@ -5,14 +5,11 @@
 
 import type { Kernel } from "../machine/kernel.ts";
 import { bug } from "../memory/bug.ts";
-import { FRAME_WORDS, frameOf, PAGE_BYTES, type Pointer } from "../memory/units.ts";
+import { FRAME_WORDS, frameOf, type Pointer } from "../memory/units.ts";
 import { Gfp } from "../mm/pages/gfp.ts";
 import { checkSpaces } from "../process/check-spaces.ts";
-import { type FileRef, Inode, OpenFile } from "../process/file-layout.ts";
-import { MapFlag } from "../process/mmap.ts";
-import { type MmRef, MmStruct } from "../process/vm-area.ts";
-import { Prot } from "../process/vm-flags.ts";
 import type { ScenarioDescription } from "./description.ts";
+import { attach as attachFile, type FileScene, mapNewFile } from "./file-fault.ts";
 
 export const describe: ScenarioDescription = {
   name: "file-clean",
@@ -25,9 +22,7 @@ export const START = 2 ** 40;
 const WRITES = 40;
 const CLEANINGS = 3;
 
-export interface Shared {
-  readonly mm: MmRef;
-  readonly file: FileRef;
+export interface Shared extends FileScene {
   /** Where the page is kept: a frame. */
   readonly kept: Pointer;
   /** 1 once the first write is done. */
@@ -44,32 +39,16 @@ function register({ processes, memory }: Kernel, kept: Pointer): number {
 }
 
 export function setup(kernel: Kernel): Shared {
-  const { processes, pages } = kernel;
-  processes.start();
-  const kept = pages.getZeroedPage(Gfp.KERNEL);
-  const begun = pages.getZeroedPage(Gfp.KERNEL);
-  const mm = processes.spaces.make();
-  const file = processes.shmem.create(register(kernel, kept));
-  if (kept === 0 || begun === 0 || mm === 0 || file === 0 || processes.shmem.truncate(file, PAGE_BYTES) !== 0)
-    bug("no memory for a file");
-  const mapped = processes.calls.mmap(mm, {
-    address: START,
-    bytes: PAGE_BYTES,
-    prot: Prot.READ | Prot.WRITE,
-    flags: MapFlag.SHARED | MapFlag.FIXED,
-    file: processes.files.describe(file),
-    offset: 0,
-  });
-  if (mapped !== START) bug(`mmap of a file gives ${mapped}`);
-  return { mm, file, kept, begun };
+  const { pages } = kernel;
+  const [kept, begun] = [pages.getZeroedPage(Gfp.KERNEL), pages.getZeroedPage(Gfp.KERNEL)];
+  if (kept === 0 || begun === 0) bug("no memory for two pages");
+  kernel.processes.start();
+  return { ...mapNewFile(kernel, 1, register(kernel, kept)), kept, begun };
 }
 
-export function attach(kernel: Kernel, _options: object, { mm, file, kept }: Shared): void {
-  const { regions, memory } = kernel;
-  register(kernel, kept);
-  regions.add("mm", mm, MmStruct);
-  regions.add("file", file, OpenFile);
-  regions.add("inode", memory.read(file + OpenFile.inode), Inode);
+export function attach(kernel: Kernel, options: object, shared: Shared): void {
+  register(kernel, shared.kept);
+  attachFile(kernel, options, shared);
 }
 
 export function run(kernel: Kernel, _options: object, shared: Shared): void {

@@ -25,11 +25,11 @@ export interface FileScene {
 }
 
 /** An address space that maps all of a file of so many pages, all holes, shared and writable. */
-export function mapNewFile({ processes }: Kernel, pages: number): FileScene {
+export function mapNewFile({ processes }: Kernel, pages: number, type = 0): FileScene {
   processes.start();
   const { shmem, files, spaces, calls } = processes;
   const mm = spaces.make();
-  const file = shmem.create();
+  const file = shmem.create(type);
   if (mm === 0 || file === 0 || shmem.truncate(file, pages * PAGE_BYTES) !== 0) bug("no memory for a file");
   const mapped = calls.mmap(mm, {
     address: START,

@@ -5,15 +5,12 @@
 
 import type { Kernel } from "../machine/kernel.ts";
 import { bug } from "../memory/bug.ts";
-import { PAGE_BYTES } from "../memory/units.ts";
 import { Page } from "../mm/pages/page.ts";
 import { PageFlag } from "../mm/pages/page-flags.ts";
 import { checkSpaces } from "../process/check-spaces.ts";
-import { type FileRef, Inode, type InodeRef, OpenFile } from "../process/file-layout.ts";
-import { MapFlag } from "../process/mmap.ts";
-import { type MmRef, MmStruct } from "../process/vm-area.ts";
-import { Prot } from "../process/vm-flags.ts";
+import type { InodeRef } from "../process/file-layout.ts";
 import type { ScenarioDescription } from "./description.ts";
+import { attach as attachFile, type FileScene, mapNewFile } from "./file-fault.ts";
 
 export const describe: ScenarioDescription = {
   name: "file-mkwrite",
@@ -26,41 +23,21 @@ const START = 2 ** 40;
 /** How long the other CPU waits for the fault. */
 const LOOKS = 1500;
 
-interface Shared {
-  readonly mm: MmRef;
-  readonly file: FileRef;
-}
-
 const register = ({ processes }: Kernel): number =>
   processes.files.types.register({ name: "asking", pageMkwrite: () => true, writePage: () => {} });
 
-export function setup(kernel: Kernel): Shared {
-  const { processes } = kernel;
-  processes.start();
-  const mm = processes.spaces.make();
-  const file = processes.shmem.create(register(kernel));
-  if (mm === 0 || file === 0 || processes.shmem.write(file, 0, [1]) !== 1) bug("no memory for a file");
-  const mapped = processes.calls.mmap(mm, {
-    address: START,
-    bytes: PAGE_BYTES,
-    prot: Prot.READ | Prot.WRITE,
-    flags: MapFlag.SHARED | MapFlag.FIXED,
-    file: processes.files.describe(file),
-    offset: 0,
-  });
-  if (mapped !== START) bug(`mmap of a file gives ${mapped}`);
-  return { mm, file };
+export function setup(kernel: Kernel): FileScene {
+  const scene = mapNewFile(kernel, 1, register(kernel));
+  if (kernel.processes.shmem.write(scene.file, 0, [1]) !== 1) bug("no memory for a page");
+  return scene;
 }
 
-export function attach(kernel: Kernel, _options: object, { mm, file }: Shared): void {
-  const { regions, memory } = kernel;
+export function attach(kernel: Kernel, options: object, scene: FileScene): void {
   register(kernel);
-  regions.add("mm", mm, MmStruct);
-  regions.add("file", file, OpenFile);
-  regions.add("inode", memory.read(file + OpenFile.inode), Inode);
+  attachFile(kernel, options, scene);
 }
 
-export function run(kernel: Kernel, _options: object, { mm, file }: Shared): void {
+export function run(kernel: Kernel, _options: object, { mm, file }: FileScene): void {
   const { cpu, paging, processes } = kernel;
   if (cpu.id === 0) takeOut(kernel, processes.files.inodeOf(file));
   else {

@@ -8,6 +8,7 @@ import { FaultFlag, FaultOutcome } from "../../../src/process/fault.ts";
 import type { FileRef } from "../../../src/process/file-layout.ts";
 import { Madvice } from "../../../src/process/madvise.ts";
 import { MapFlag } from "../../../src/process/mmap.ts";
+import { MsyncFlag } from "../../../src/process/msync.ts";
 import { UserSignal } from "../../../src/process/user-signal.ts";
 import type { MmRef } from "../../../src/process/vm-area.ts";
 import { Prot } from "../../../src/process/vm-flags.ts";
@@ -116,6 +117,19 @@ test("two mappings: both lose the right to write, a private copy does not", () =
   write(BASE, 6);
   expect(disk.takeLog()).toEqual(["mkwrite 0", "mkwrite 0"]);
   expect([read(BASE), read(BASE * 2 + 4), read(BASE * 3)]).toEqual([6, 5, 3]);
+  end();
+});
+
+test("msync writes the pages of its range that are dirty, if it is to wait for that", () => {
+  const { calls } = kernel.processes;
+  map(BASE, MapFlag.SHARED);
+  for (let page = 0; page < PAGES; page++) write(BASE + page * PAGE, page + 1);
+  disk.takeLog();
+  expect(calls.msync(mm, BASE + PAGE, 2 * PAGE, MsyncFlag.ASYNC)).toBe(0);
+  expect(disk.takeLog()).toEqual([]);
+  expect(calls.msync(mm, BASE + PAGE, 2 * PAGE, MsyncFlag.SYNC)).toBe(0);
+  expect(disk.takeLog()).toEqual(["write 1", "write 2"]);
+  expect(counts()[0]).toBe(PAGES - 2);
   end();
 });
 
