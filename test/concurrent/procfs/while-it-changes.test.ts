@@ -21,8 +21,8 @@ test.each([
   const seen = result.cpuResults.map(({ value }) => value as { lines: number; reads: number });
   for (const cpu of [1, 3]) {
     expect(seen[cpu].reads).toBe(operations);
-    // The fixed mappings at least, and for most of the time more.
-    expect(seen[cpu].lines).toBeGreaterThan(operations * 5);
+    // The four fixed mappings always, and for a time more.
+    expect(seen[cpu].lines).toBeGreaterThan(operations * 4);
   }
 });
 
