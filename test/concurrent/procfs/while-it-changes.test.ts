@@ -21,8 +21,8 @@ test.each([
   const seen = result.cpuResults.map(({ value }) => value as { lines: number; reads: number });
   for (const cpu of [1, 3]) {
     expect(seen[cpu].reads).toBe(operations);
-    // The four fixed mappings always, and for a time more.
-    expect(seen[cpu].lines).toBeGreaterThan(operations * 4);
+    // The four fixed mappings at least; by this computer's clock the others may all come later.
+    expect(seen[cpu].lines).toBeGreaterThanOrEqual(operations * 4 + (mode === "virtual" ? 1 : 0));
   }
 });
 
