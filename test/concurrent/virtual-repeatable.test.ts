@@ -10,11 +10,13 @@ import { type SimulatedRun, simulatedFacts } from "../support/simulated-facts.ts
 const SEED = 7;
 /** Three CPUs meet at every kind of lock, and the third finds a queue. */
 const machine = { cpus: 3, seed: SEED };
-/** Options that keep workloads short which have a length of their own. */
+/** Options that keep workloads short which have a length of their own, and small which want more than a small machine. */
 const SHORT: Readonly<Record<string, Record<string, number>>> = {
   "core-latency": { trips: 8, batches: 1 },
+  malloc1: { size: 262_144 },
   "page-bulk": { fraction: 0.2 },
   "page-rand": { fraction: 0.2 },
+  tlb_reach: { pages: 512 },
   "vmalloc-mix": { loops: 4, kept: 10 },
 };
 

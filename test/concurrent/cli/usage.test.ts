@@ -13,7 +13,7 @@ async function refused(args: readonly string[], message: RegExp): Promise<void> 
 
 describe.concurrent("a wrong command line is refused", () => {
   test.each<[string[], RegExp]>([
-    [["bnech"], /there is no command "bnech" \(did you mean bench\?\); valid are .*bench, stress/],
+    [["bnech"], /there is no command "bnech" \(did you mean bench\?\); valid are .*bench, run, stress/],
     [["bench"], /missing required argument 'workload'; see smpsim bench --help/],
     [["bench", "a", "b"], /too many arguments/],
     [
