@@ -2,7 +2,7 @@
  * Runs every bench, one after the other, each in a process of its own; prints one table of targets, figures and verdicts,
  * and writes all of it to docs/performance.json, the source of the figures in docs/PERFORMANCE.md.
  *
- *   node bench/run-all.ts                      all of them, about 10 minutes
+ *   node bench/run-all.ts                      all of them, about 6 minutes
  *   node bench/run-all.ts --only boot,idle     some
  *   node bench/run-all.ts --out /tmp/now.json  written elsewhere
  *
