@@ -27,7 +27,7 @@ Examples:
   smpsim proc vmstat --after page-stress --seconds 2 --set order=3
   smpsim proc slabinfo --after kmalloc-mix         object caches; sys/kernel/slab/NAME has one in detail
   smpsim proc ps                                   processes: those of an example, unless --after says otherwise
-  smpsim proc 1/maps                               process 1 of the example; 1/smaps, 1/status, 1/pagemap and others
+  smpsim proc 2/maps                               process 2 of the example; 2/smaps, 2/status, 2/pagemap and others
   smpsim proc core-latency --cpus 4 --set batches=31
 
 What each report means, and where it differs from Linux: docs/REPORTS.md.`;

@@ -46,7 +46,7 @@ Examples:
   smpsim walk 0x400008 --access exec --page-levels 5    the same with five levels of tables
   smpsim walk 0x411000 --json                     as one JSON document
 
-smpsim layout shows which addresses mean what; smpsim proc 1/maps a process's mappings.`;
+smpsim layout shows which addresses mean what; smpsim proc 2/maps a process's mappings.`;
 
 export function addWalk(program: Command): void {
   const command = program

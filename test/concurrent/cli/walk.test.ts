@@ -66,3 +66,11 @@ describe("layout", () => {
     },
   );
 });
+
+test("the processes that the help texts name are those of the example", async () => {
+  for (const command of ["proc", "walk"]) {
+    const { stdout } = await smpsim(command, "--help");
+    const [, report] = /smpsim proc (\d+\/maps)/.exec(stdout)!;
+    expect((await smpsim("proc", report, "--memory", "64MiB", "--cpus", "1")).code).toBe(0);
+  }
+});
