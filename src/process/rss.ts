@@ -11,7 +11,6 @@ import { type MmRef, MmStruct } from "./vm-area.ts";
 
 /** Linux: enum MM_FILEPAGES and so on. */
 export const RssMember = { FILE: 0, ANON: 1, SWAP: 2, SHMEM: 3 } as const;
-export const RSS_MEMBERS = 4;
 const MEMBERS = Object.values(RssMember);
 
 const COUNTER_WORDS = wordsIn(PerCpuCounter);

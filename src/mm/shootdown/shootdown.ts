@@ -26,7 +26,6 @@ import type { CrossCalls } from "../../sync/ipi.ts";
 import type { TlbBroadcasts } from "../../sync/tlb-broadcast.ts";
 import { VmEvent } from "../pages/counters.ts";
 import type { Vmstat } from "../pages/vmstat.ts";
-import { PMD_BYTES } from "../pgtable/address-range.ts";
 import { genBefore, MmContext, type MmRef } from "../pgtable/mm-context.ts";
 import type { KernelFlush } from "../vmap/kernel-flush.ts";
 import type { GlobalAsids } from "./global-asids.ts";
@@ -143,11 +142,6 @@ export class Shootdown {
   /** Linux: flush_tlb_mm. */
   flushMm(mm: MmRef): void {
     this.flushMmRange(mm, 0, Infinity, PAGE_BYTES, true);
-  }
-
-  /** A range of pages of 2 MiB.  Linux: flush_pmd_tlb_range. */
-  flushPmdRange(mm: MmRef, start: number, end: number): void {
-    this.flushMmRange(mm, start, end, PMD_BYTES, false);
   }
 
   /** Everything, on all CPUs, global entries too.  Linux: flush_tlb_all. */

@@ -46,11 +46,6 @@ const noGeneration = mutant("switch-mm-no-generation");
 /** The generation is read before the CPU joins the mask. */
 const generationFirst = mutant("switch-mm-generation-first");
 
-export interface TlbSlots {
-  readonly cpus: PerCpuSlot;
-  readonly initMm: Pointer;
-}
-
 export interface TlbSwitchParts {
   readonly cpu: Cpu;
   readonly masks: CpuMasks;
